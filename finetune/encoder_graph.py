@@ -1,0 +1,107 @@
+"""Writes `index/minilm.onnx`: the computation of all-MiniLM-L6-v2 without its weights.
+
+    python -m guardrail.finetune.encoder_graph index/minilm.onnx
+
+A BERT encoder (Devlin et al. 2019) of six post-norm layers, in ONNX Runtime's fused operators. Weights are named as in `model.safetensors` and
+marked external: `guardrail.index.encoder` hands them over from the file itself, so the graph stays a few kilobytes and torch is never needed.
+
+    input_ids       int32 (batch, length)      token numbers
+    attention_mask  int32 (batch, length)      1 for a token, 0 for padding
+    states          float32 (batch, length, 384)
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from onnx import ModelProto, NodeProto, TensorProto, helper
+
+LAYERS = 6
+HEADS = 12
+HIDDEN = 384
+INTERMEDIATE = 1536
+VOCABULARY = 30522
+POSITIONS = 512
+EPSILON = 1e-12
+CONTRIB = "com.microsoft"
+
+
+def build() -> ModelProto:
+    """The graph; deterministic, so two builds are equal byte for byte."""
+    weights: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (VOCABULARY, HIDDEN),
+        "embeddings.position_embeddings.weight": (POSITIONS, HIDDEN),
+        "embeddings.token_type_embeddings.weight": (2, HIDDEN),
+        "embeddings.LayerNorm.weight": (HIDDEN,),
+        "embeddings.LayerNorm.bias": (HIDDEN,),
+    }
+    nodes = [
+        helper.make_node("Shape", ["input_ids"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["segments"], value=helper.make_tensor("zero", TensorProto.INT32, [1], [0])),
+        helper.make_node(
+            "EmbedLayerNormalization", ["input_ids", "segments", *weights], ["states.0", "mask_lengths"], domain=CONTRIB, epsilon=EPSILON
+        ),
+    ]
+    for layer in range(LAYERS):
+        output = "states" if layer == LAYERS - 1 else f"states.{layer + 1}"
+        nodes += _layer(f"encoder.layer.{layer}.", f"states.{layer}", output, weights)
+    graph = helper.make_graph(
+        nodes,
+        "all-MiniLM-L6-v2",
+        [helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", "length"]) for name in ("input_ids", "attention_mask")],
+        [helper.make_tensor_value_info("states", TensorProto.FLOAT, ["batch", "length", HIDDEN])],
+        initializer=[_external(name, shape) for name, shape in weights.items()],
+    )
+    return helper.make_model(
+        graph, producer_name="guardrail", ir_version=10, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(CONTRIB, 1)]
+    )
+
+
+def _layer(prefix: str, states: str, output: str, weights: dict[str, tuple[int, ...]]) -> list[NodeProto]:
+    """One transformer layer: softmax(QK'/sqrt(32))V over twelve heads, then the feed-forward part, each added to its input and normalised."""
+
+    def weight(name: str, *shape: int) -> str:
+        weights[prefix + name] = shape
+        return prefix + name
+
+    def dense(name: str, source: str, out_features: int, in_features: int) -> NodeProto:
+        # transB: the file holds (out, in), and packing transposes on the fly instead of copying the matrix first.
+        matrix = weight(f"{name}.weight", out_features, in_features)
+        return helper.make_node("FusedMatMul", [source, matrix], [f"{prefix}{name}"], domain=CONTRIB, transB=1)
+
+    def add_and_normalise(source: str, skip: str, name: str, target: str) -> NodeProto:
+        inputs = [source, skip, weight(f"{name}.LayerNorm.weight", HIDDEN), weight(f"{name}.LayerNorm.bias", HIDDEN), weight(f"{name}.dense.bias", HIDDEN)]
+        return helper.make_node("SkipLayerNormalization", inputs, [target], domain=CONTRIB, epsilon=EPSILON)
+
+    parts = ("query", "key", "value")
+    projections = [dense(f"attention.self.{part}", states, HIDDEN, HIDDEN) for part in parts]
+    biases = [weight(f"attention.self.{part}.bias", HIDDEN) for part in parts]
+    return [
+        *projections,
+        helper.make_node("Concat", biases, [f"{prefix}qkv_bias"], axis=0),
+        helper.make_node(
+            "MultiHeadAttention",
+            [*(f"{prefix}attention.self.{part}" for part in parts), f"{prefix}qkv_bias", "attention_mask"],
+            [f"{prefix}context"],
+            domain=CONTRIB,
+            num_heads=HEADS,
+        ),
+        dense("attention.output.dense", f"{prefix}context", HIDDEN, HIDDEN),
+        add_and_normalise(f"{prefix}attention.output.dense", states, "attention.output", f"{prefix}attended"),
+        dense("intermediate.dense", f"{prefix}attended", INTERMEDIATE, HIDDEN),
+        helper.make_node("BiasGelu", [f"{prefix}intermediate.dense", weight("intermediate.dense.bias", INTERMEDIATE)], [f"{prefix}activated"], domain=CONTRIB),
+        dense("output.dense", f"{prefix}activated", HIDDEN, INTERMEDIATE),
+        add_and_normalise(f"{prefix}output.dense", f"{prefix}attended", "output", output),
+    ]
+
+
+def _external(name: str, shape: tuple[int, ...]) -> TensorProto:
+    """A weight whose values are not in the graph."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape, data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="model.safetensors")
+    return tensor
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_bytes(build().SerializeToString(deterministic=True))

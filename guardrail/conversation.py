@@ -1,0 +1,50 @@
+"""Understands a follow-up from the conversation: "and why is that?" becomes a question that retrieval can answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guardrail.types import Message
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_POINTING = frozenset("it its that this these those they them their he him his she her hers there former latter such same".split())
+_FUNCTION = frozenset(
+    """a an the of in on at by for from to with about into and or but so then also as if than too very is are was were be been being am do does did done have has had can could would should will
+    shall may might must i me my you your we us our what which who whom whose when where why how not no yes ok okay please tell explain say said mean means meant more again go give say think thought
+    example examples instance exactly really just even still else other another one ones thing things way further continue elaborate detail details expand reason well hmm""".split()
+)
+_OPENING = re.compile(r"\s*(?:and|but|so|then|or|also|what about|how about|why|how so|how come|for example|for instance|such as|tell me more|more|go on|continue|explain|elaborate)\b", re.I)
+_EXPLETIVE_IT = re.compile(r"\bit\b(?=\s+(?:\w+\s+){0,4}(?:to|that|for)\s+\w)", re.I)
+_MOST_CONTENT_WORDS = 4
+_LONGEST_CHAIN = 4
+
+
+def is_follow_up(text: str) -> bool:
+    """Whether `text` needs an earlier message to be understood.
+
+    It does when it opens like a continuation and has at most one content word of its own, or points back ("it", "they", "he") with few content words.
+    """
+    words = [word.lower() for word in _WORD.findall(_EXPLETIVE_IT.sub(" ", text))]
+    content = [word for word in words if word not in _FUNCTION and word not in _POINTING]
+    if not content:
+        return bool(words)
+    points = any(word in _POINTING for word in words)
+    if points and len(content) <= _MOST_CONTENT_WORDS:
+        return True
+    return _OPENING.match(text) is not None and len(content) <= 1 and len(words) <= 6
+
+
+def standalone(messages: Sequence[Message]) -> str:
+    """The last message as it can be understood alone: a follow-up is put behind the question it follows, as the user wrote them."""
+    asked = [message.content.strip() for message in messages if message.role == "user"]
+    parts = [asked[-1]]
+    for earlier in reversed(asked[:-1][-_LONGEST_CHAIN:]):
+        if not is_follow_up(parts[0]):
+            break
+        if earlier:
+            parts.insert(0, earlier)
+    return " ".join(parts)

@@ -1,0 +1,135 @@
+"""A deployer's block list: literal phrases and bounded regular expressions."""
+
+from __future__ import annotations
+
+import re
+import time
+from re import _parser as regex_parser  # type: ignore[attr-defined] # the only place that knows how long a pattern can match
+from typing import TYPE_CHECKING, Any
+
+from guardrail.errors import ConfigurationError, RailError
+from guardrail.types import Finding, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from guardrail.protocols import Claim, Need, Screening
+    from guardrail.types import Stage
+
+_GAP = 8
+"""Most white space that may stand for one space of a phrase."""
+
+
+class KeywordRail:
+    """Blocks a text that holds one of `phrases` or matches one of `patterns`. Made for input and output.
+
+    A phrase matches whatever its case, at word boundaries, with any white space (up to 8 characters) for a space. A pattern is a Python regular expression;
+    no match of it may be longer than `max_length`, so `.*` is refused and `.{0,80}` is not. Raises ConfigurationError on a pattern that is not of this kind.
+
+    `reach` is the length of the longest possible match and one more, for the boundary: with it a stream and the whole text give the same verdict.
+    """
+
+    id = "keywords"
+    version = "1"
+    needs: frozenset[Need] = frozenset()
+
+    def __init__(self, stage: Stage, phrases: Sequence[str] = (), patterns: Sequence[str] = (), *, max_length: int = 200) -> None:
+        self.stage = stage
+        self._phrases = tuple(phrases)
+        normal = tuple(" ".join(phrase.lower().split()) for phrase in phrases)
+        if not all(normal):
+            raise ConfigurationError("keywords.phrases holds an empty phrase: remove it.")
+        widths = [len(phrase) + (_GAP - 1) * phrase.count(" ") for phrase in normal]
+        sources = [("phrase", _trie(normal), re.IGNORECASE)] if normal else []
+        for number, pattern in enumerate(patterns, start=1):
+            widths.append(_width(pattern, number, max_length))
+            sources.append(("pattern", pattern, re.NOFLAG))
+        self._rules = [(kind, re.compile(source, flags)) for kind, source, flags in sources]
+        self.reach = max(widths, default=0) + 1
+
+    def find(self, text: str, *, start: int = 0, final: bool = True) -> tuple[Finding, ...]:
+        """The matches that begin at `start` or after it, in order.
+
+        With `final=False` more text may follow: matches that begin in the last `reach` characters are left out, since what follows may change them.
+        """
+        horizon = len(text) if final else len(text) - self.reach
+        if start > horizon:
+            return ()
+        found = [
+            Finding(type=kind, start=match.start(), end=match.end(), score=1.0)
+            for kind, rule in self._rules
+            for match in rule.finditer(text, start)
+            if match.start() <= horizon and match.end() > match.start()
+        ]
+        return tuple(sorted(found, key=lambda finding: (finding.start, finding.end)))
+
+    async def check(self, subject: Screening | Claim) -> Verdict:
+        """`block` with a finding for every match, `pass` where there is none. Spans are offsets into `subject.text`."""
+        began = time.perf_counter()
+        findings = self.find(subject.text)
+        return Verdict(
+            rail=self.id,
+            rail_version=self.version,
+            stage=self.stage,
+            decision="block" if findings else "pass",
+            score=1.0 if findings else 0.0,
+            findings=findings,
+            reason="on the block list" if findings else None,
+            latency_ms=(time.perf_counter() - began) * 1000,
+        )
+
+    async def warm_up(self) -> None:
+        """Every phrase must be found as it is written, and none inside the empty text. Raises RailError otherwise."""
+        if self.find(""):
+            raise RailError("The keywords rail blocks the empty text: check its patterns.")
+        for phrase in self._phrases:
+            if not self.find(f"({phrase})"):
+                raise RailError("The keywords rail misses one of its own phrases.")
+
+
+def _width(pattern: str, number: int, max_length: int) -> int:
+    """The longest match of `pattern`, what it looks ahead at included. Raises ConfigurationError where that is more than `max_length`."""
+    try:
+        parsed = regex_parser.parse(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ConfigurationError(f"keywords.patterns: pattern {number} is no regular expression: {error}.") from error
+    shortest, longest = parsed.getwidth()
+    if shortest == 0:
+        raise ConfigurationError(f"keywords.patterns: pattern {number} matches the empty text and would block everything.")
+    longest += _look_ahead(parsed)
+    if longest > max_length:
+        raise ConfigurationError(
+            f"keywords.patterns: pattern {number} can match more than {max_length} characters: bound its repeats, e.g. `.{{0,80}}` in place of `.*`."
+        )
+    return int(longest)
+
+
+def _look_ahead(part: Any) -> int:
+    """Characters that look-ahead assertions can read, added up over the whole parsed pattern."""
+    total = 0
+    if isinstance(part, regex_parser.SubPattern):
+        for operation, argument in part:
+            if operation in (regex_parser.ASSERT, regex_parser.ASSERT_NOT) and argument[0] > 0:
+                total += argument[1].getwidth()[1]
+            total += _look_ahead(argument)
+    elif isinstance(part, (tuple, list)):
+        total = sum(_look_ahead(piece) for piece in part)
+    return total
+
+
+def _trie(phrases: Iterable[str]) -> str:
+    """One regular expression for all phrases that branches on each character once, so its time hardly grows with their number."""
+    root: dict[str, Any] = {}
+    for phrase in phrases:
+        node = root
+        for character in phrase:
+            node = node.setdefault(character, {})
+        node[""] = {}
+    return rf"(?<!\w){_branch(root, '')}"
+
+
+def _branch(node: dict[str, Any], before: str) -> str:
+    ends = [r"(?!\w)" if before.isalnum() or before == "_" else ""] if "" in node else []
+    ways = [(rf"\s{{1,{_GAP}}}" if character == " " else re.escape(character)) + _branch(rest, character) for character, rest in node.items() if character]
+    # Longer phrases come first, so that a finding covers all of the phrase.
+    return f"(?:{'|'.join(ways + ends)})" if len(ways) + len(ends) > 1 else (ways + ends)[0]

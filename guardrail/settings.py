@@ -1,0 +1,160 @@
+"""The configuration: one YAML file, everything optional; with no file these defaults run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from guardrail import strict_yaml
+from guardrail.errors import ConfigurationError
+from guardrail.types import Mode, Stage
+
+Positive = Annotated[int, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorStoreSettings:
+    """A LangChain vector store in the library's place."""
+
+    factory: str
+    """Dotted path of a class or function that returns the store, e.g. `langchain_qdrant.QdrantVectorStore.from_existing_collection`."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the factory; `embedding` is filled in by guardrail when it is not given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibrarySettings:
+    """Where passages come from."""
+
+    index: str | None = "builtin"
+    """`builtin`, a folder that `guardrail index build` made, or null to run without a library."""
+    vector_store: VectorStoreSettings | None = None
+    passages: Positive = 5
+    """Most passages an answer may rest on."""
+    token_budget: Positive = 1200
+    """Most encoder tokens of all these passages together."""
+    reload_seconds: Seconds = 2.0
+    """How often a running server looks for a new generation of the index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSettings:
+    """One LoRA adapter."""
+
+    path: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorSettings:
+    """Who writes the draft."""
+
+    kind: Literal["quotation", "transformers", "openai"] = "quotation"
+    model: str | None = None
+    """transformers: a folder or a hub name. openai: the model name the server knows."""
+    base_url: str | None = None
+    """openai: e.g. `http://127.0.0.1:8001/v1`."""
+    api_key: str | None = None
+    adapters: tuple[AdapterSettings, ...] = ()
+    quantize: Literal["none", "4bit"] = "none"
+    template: str = "grounded"
+    """Which system template of `prompts/templates` it is asked with."""
+    temperature: Annotated[float, Meta(ge=0, le=2)] = 0.3
+    top_p: Share = 0.95
+    max_tokens: Positive = 400
+    timeout_seconds: Seconds = 60.0
+    """Longest silence between two pieces of text."""
+    retries: Annotated[int, Meta(ge=0, le=10)] = 2
+    connections: Positive = 256
+    batch: Positive = 8
+    """transformers: how many requests decode together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RailSettings:
+    """One rail of the pipeline."""
+
+    id: str
+    stage: Stage | None = None
+    """None: the rail's own stage."""
+    mode: Mode = "enforce"
+    on_fail: Literal["block", "abstain"] | None = None
+    """None: the rail's own choice."""
+    on_error: Literal["closed", "open"] = "closed"
+    threshold: Share | None = None
+    timeout_ms: Positive = 2000
+    options: dict[str, Any] = field(default_factory=dict)
+    """What this rail alone understands, e.g. `phrases` of `keywords`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """What a request may hold."""
+
+    message_chars: Positive = 16_000
+    conversation_chars: Positive = 200_000
+    turns: Positive = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonaSettings:
+    """Who may be talked with."""
+
+    folder: str | None = None
+    """A folder with further persona cards; a card with a known name takes its place."""
+    allow: tuple[str, ...] = ()
+    """Names to offer; empty means all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    api_keys: tuple[str, ...] = ()
+    """Empty: anyone may call."""
+    concurrency: Positive = 128
+    """Turns in flight."""
+    queue: Annotated[int, Meta(ge=0)] = 512
+    """Turns that may wait; one more is answered 429."""
+    budget_seconds: Seconds = 60.0
+    body_bytes: Positive = 1_048_576
+    shutdown_seconds: Seconds = 20.0
+    log_text: bool = False
+    """Whether logs may hold what users wrote."""
+    cors_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a deployment can choose."""
+
+    version: Literal[1] = 1
+    personas: PersonaSettings = PersonaSettings()
+    library: LibrarySettings = LibrarySettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    rails: tuple[RailSettings, ...] = (RailSettings(id="intent"), RailSettings(id="answerable"), RailSettings(id="grounding"))
+    limits: LimitSettings = LimitSettings()
+    server: ServerSettings = ServerSettings()
+    workers: Positive = 2
+    """Threads of the one bounded pool that runs the encoder and the search."""
+
+    def __post_init__(self) -> None:
+        generator = self.generator
+        if generator.kind != "quotation" and not generator.model:
+            raise ConfigurationError(f"generator.model is missing: the {generator.kind} generator needs a model.")
+        if generator.kind == "openai" and not generator.base_url:
+            raise ConfigurationError("generator.base_url is missing: the openai generator needs a server, e.g. http://127.0.0.1:8001/v1.")
+        if self.library.index is not None and not self.library.index.strip():
+            raise ConfigurationError("library.index is empty: give 'builtin', a folder, or null.")
+
+
+def load(path: str | Path | None) -> Settings:
+    """The settings in the file at `path`, or the defaults. Raises ConfigurationError with file and line."""
+    return Settings() if path is None else strict_yaml.load(Path(path), Settings)

@@ -1,0 +1,177 @@
+"""Vectors and token states by passage text: kept from the last generation, resumed from an interrupted build, or computed.
+
+What is computed is checkpointed in `staging/embedded-FINGERPRINT/N/`, a folder that appears whole or not at all, so a build that is killed loses seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guardrail.index.encoder import pack
+from guardrail.index.generation import TOKEN_OFFSETS, TOKENS, VECTORS, Generation, file_entry, mapped
+from guardrail.index.publish import sync
+from guardrail.protocols import Encoder
+from guardrail.types import Encoding
+
+BATCH = 32
+CHECKPOINT_SECONDS = 5.0
+
+_KEYS = "keys.npy"
+_DIGEST = "sha256"
+_ARRAYS = (_KEYS, VECTORS, TOKENS, TOKEN_OFFSETS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a build is. `total` is known before the step begins."""
+
+    step: Literal["read", "embed"]
+    done: int
+    total: int
+    rate: float = 0.0
+    """Files or passages a second, over the whole step."""
+    seconds_left: float | None = None
+    """By the tokens that are left; None until there is something to judge by."""
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    vectors: NDArray[np.float16]
+    tokens: NDArray[Any]
+    offsets: NDArray[np.int64]
+
+
+def key(text: str) -> bytes:
+    """What an embedding is filed under: it depends on nothing but the encoder and this text."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+class Embeddings:
+    """Vectors and stored token states by text, from wherever they came; large arrays stay on disk."""
+
+    def __init__(self, encoder: Encoder, staging: Path) -> None:
+        self._encoder = encoder
+        self._folder = staging / f"embedded-{encoder.fingerprint[:32]}"
+        self._dtype = pack(np.zeros((0, encoder.token_dimensions), np.float32)).dtype
+        self._shards: list[_Shard] = []
+        self._places: dict[bytes, tuple[int, int]] = {}
+        self._resume()
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._places
+
+    def keep(self, generation: Generation) -> None:
+        """Take over what a generation holds, if the same encoder made it."""
+        if generation.manifest.encoder.fingerprint != self._encoder.fingerprint or generation.tokens.dtype != self._dtype:
+            return
+        keys = np.frombuffer(b"".join(map(key, generation.texts())), np.uint8).reshape(-1, 32)
+        self._add(keys, _Shard(generation.vectors, generation.tokens, generation.token_offsets))
+
+    def compute(self, texts: Mapping[bytes, tuple[str, int]], report: Report, *, batch: int = BATCH, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
+        """Encode `texts` (key to text and its length in tokens), longest first, so that a batch needs little padding and the time left falls short of no promise."""
+        todo = sorted(texts.items(), key=lambda item: (-item[1][1], item[0]))
+        lengths = [length for _, (_, length) in todo]
+        total, tokens_left = len(todo), sum(lengths)
+        tokens_total = tokens_left
+        report(Progress(step="embed", done=0, total=total))
+        began = saved = time.monotonic()
+        pending: list[tuple[bytes, Encoding]] = []
+        for start in range(0, total, batch):
+            part = todo[start : start + batch]
+            encodings = self._encoder.encode([text for _, (text, _) in part])
+            pending += [(key, encoding) for (key, _), encoding in zip(part, encodings, strict=True)]
+            done = start + len(part)
+            tokens_left -= sum(lengths[start:done])
+            now = time.monotonic()
+            if done == total or now - saved >= checkpoint_seconds:
+                self._checkpoint(pending)
+                pending.clear()
+                saved = now
+            spent = max(now - began, 1e-9)
+            report(
+                Progress(step="embed", done=done, total=total, rate=done / spent, seconds_left=spent * tokens_left / max(1, tokens_total - tokens_left))
+            )
+
+    def write(self, folder: Path, keys: Sequence[bytes]) -> int:
+        """Write the arrays of a generation, one row a key, and return how many token states they hold."""
+        places = [self._places[key] for key in keys]
+        counts = [int(self._shards[shard].offsets[row + 1] - self._shards[shard].offsets[row]) for shard, row in places]
+        offsets = np.zeros(len(keys) + 1, np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        np.save(folder / TOKEN_OFFSETS, offsets, allow_pickle=False)
+        _fill(folder / VECTORS, (len(keys), self._encoder.dimensions), np.dtype(np.float16), (self._shards[s].vectors[r : r + 1] for s, r in places))
+        _fill(
+            folder / TOKENS,
+            (int(offsets[-1]), self._encoder.token_dimensions),
+            self._dtype,
+            (self._shards[s].tokens[self._shards[s].offsets[r] : self._shards[s].offsets[r + 1]] for s, r in places),
+        )
+        return int(offsets[-1])
+
+    def _add(self, keys: NDArray[np.uint8], shard: _Shard) -> None:
+        number = len(self._shards)
+        self._shards.append(shard)
+        for row, digest in enumerate(keys):
+            self._places.setdefault(digest.tobytes(), (number, row))
+
+    def _resume(self) -> None:
+        """Take over the checkpoints of an interrupted build; a damaged one is thrown away."""
+        for folder in sorted(self._folder.glob("[0-9]*")) if self._folder.is_dir() else ():
+            try:
+                self._load(folder)
+            except (OSError, ValueError, EOFError):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _load(self, folder: Path) -> None:
+        if (folder / _DIGEST).read_text(encoding="ascii") != _digest(folder):
+            raise ValueError("the checkpoint has changed")
+        keys, vectors, tokens, offsets = (mapped(folder / name) for name in _ARRAYS)
+        n = len(keys)
+        if keys.shape != (n, 32) or vectors.shape != (n, self._encoder.dimensions) or offsets.shape != (n + 1,) or tokens.dtype != self._dtype:
+            raise ValueError("the checkpoint has another shape")
+        self._add(keys, _Shard(vectors, tokens, offsets))
+
+    def _checkpoint(self, pending: Sequence[tuple[bytes, Encoding]]) -> None:
+        aside = self._folder / f"unfinished-{uuid.uuid4().hex}"
+        aside.mkdir(parents=True)
+        packed = [pack(encoding.tokens) for _, encoding in pending]
+        arrays = (
+            np.frombuffer(b"".join(key for key, _ in pending), np.uint8).reshape(-1, 32),
+            np.stack([encoding.vector for _, encoding in pending]).astype(np.float16),
+            np.concatenate(packed),
+            np.cumsum([0, *map(len, packed)], dtype=np.int64),
+        )
+        for name, array in zip(_ARRAYS, arrays, strict=True):
+            np.save(aside / name, array, allow_pickle=False)
+        (aside / _DIGEST).write_text(_digest(aside), encoding="ascii")
+        for path in aside.iterdir():
+            sync(path)
+        final = self._folder / f"{time.time_ns():020d}"
+        aside.rename(final)
+        sync(self._folder)
+        self._load(final)
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256("".join(file_entry(folder / name).sha256 for name in _ARRAYS).encode()).hexdigest()
+
+
+def _fill(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], parts: Iterator[NDArray[Any]]) -> None:
+    """Write a .npy file part by part; it may be larger than memory."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype).tobytes())

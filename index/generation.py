@@ -1,0 +1,373 @@
+"""One generation of an index: an immutable folder that a build made and readers open.
+
+    DIR/CURRENT                    name of the generation in use
+    DIR/generations/NAME/          manifest.json, passages.sqlite, vectors.npy, tokens.npy, token_offsets.npy, sparse/
+
+NAME ends in the SHA-256 of manifest.json and the manifest holds the SHA-256 of every other file, so no byte can change unseen.
+Nothing here is unpickled: arrays are plain .npy, the rest is JSON and SQLite.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from guardrail.errors import LibraryError
+from guardrail.index.chunk import Chunk, ChunkSettings
+from guardrail.index.document import Document
+from guardrail.index.structure import Block, Page
+from guardrail.types import Passage
+
+FORMAT = 1
+CURRENT = "CURRENT"
+GENERATIONS = "generations"
+STAGING = "staging"
+LOCK = "lock"
+MANIFEST = "manifest.json"
+PASSAGES = "passages.sqlite"
+VECTORS = "vectors.npy"
+TOKENS = "tokens.npy"
+TOKEN_OFFSETS = "token_offsets.npy"
+SPARSE = "sparse"
+
+_NAME = re.compile(r"[0-9TZ]{8,40}-([0-9a-f]{16})")
+_EXPECTED = frozenset({CURRENT, GENERATIONS, STAGING, LOCK})
+_MANIFEST_BYTES = 16 * 2**20
+_BUILD = "guardrail index build PATH... --out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One file of a generation."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderEntry:
+    """The encoder whose vectors a generation holds."""
+
+    name: str
+    fingerprint: str
+    dimensions: int
+    token_dimensions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """A file or folder that was indexed, and what was said about it; `sync` reads it again."""
+
+    path: str
+    persona: str = ""
+    work: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a generation holds."""
+
+    format: int
+    created: str
+    """UTC, ISO 8601."""
+    encoder: EncoderEntry
+    chunking: ChunkSettings
+    roots: tuple[Root, ...]
+    documents: int
+    passages: int
+    tokens: int
+    """Stored token states."""
+    files: dict[str, FileEntry]
+    """Every file of the generation but the manifest itself, by path relative to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDocument:
+    """A document of the index with its passages."""
+
+    document: Document
+    root: str
+    reader: int
+    """READER_VERSION of the reader that took its text out."""
+    chunks: tuple[Chunk, ...]
+    first_row: int
+    """Row of the first passage; the others follow."""
+
+
+class Generation:
+    """An opened, verified generation. Thread-safe; row numbers run from 0 to `manifest.passages` - 1 in all its parts."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.name = path.name
+        self.manifest = manifest
+        self.vectors: NDArray[np.float16] = mapped(path / VECTORS)
+        self.tokens: NDArray[Any] = mapped(path / TOKENS)
+        self.token_offsets: NDArray[np.int64] = mapped(path / TOKEN_OFFSETS)
+        self._check_shapes()
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, folder: Path, *, fingerprint: str | None) -> Self:
+        """The current generation of the index in `folder`, after every file of it was checked against its hash.
+
+        `fingerprint`: the encoder that will search it, None for any. Raises LibraryError with what is wrong and what to do.
+        """
+        name = current_name(folder)
+        while True:
+            try:
+                return cls._open(folder, name, fingerprint)
+            except LibraryError:
+                latest = current_name(folder)
+                if latest == name:  # otherwise two builds went by and took the folder away: follow CURRENT once more
+                    raise
+                name = latest
+
+    @classmethod
+    def _open(cls, folder: Path, name: str, fingerprint: str | None) -> Self:
+        path = folder / GENERATIONS / name
+        try:
+            manifest = read_manifest(path)
+            if fingerprint is not None and manifest.encoder.fingerprint != fingerprint:
+                raise LibraryError(
+                    f"The index in {folder} was made with another encoder ({manifest.encoder.name}, {manifest.encoder.fingerprint[:12]}): "
+                    f"build it again with this one (`{_BUILD} {folder}`)."
+                )
+            _verify(path, manifest)
+            return cls(path, manifest)
+        except (OSError, EOFError, sqlite3.Error, ValueError, msgspec.MsgspecError) as error:
+            raise LibraryError(f"The index in {folder} cannot be read ({_reason(error)}): {_rebuild(folder)}") from error
+
+    def passages(self, rows: Sequence[int]) -> list[Passage]:
+        """The passages of `rows`, in that order. Raises IndexError for a row that does not exist."""
+        wanted = [int(row) for row in rows]
+        found: dict[int, Passage] = {}
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            marks = ",".join("?" * len(part))
+            query = f'SELECT row, id, source_id, title, work, locator, persona, text, start, "end" FROM passages WHERE row IN ({marks})'  # noqa: S608  only question marks are put in
+            for row, id_, source_id, title, work, locator, persona, text, begin, end in self._connection().execute(query, part):
+                found[row] = Passage(
+                    id=id_, source_id=source_id, title=title, work=work, locator=locator, persona=persona, text=text, start=begin, end=end
+                )
+        missing = next((row for row in wanted if row not in found), None)
+        if missing is not None:
+            raise IndexError(f"row {missing} of {self.manifest.passages} passages")
+        return [found[row] for row in wanted]
+
+    def texts(self) -> Iterator[str]:
+        """Every passage's text in row order."""
+        for (text,) in self._connection().execute("SELECT text FROM passages ORDER BY row"):
+            yield text
+
+    def rows(self, persona: str | None, works: Sequence[str]) -> NDArray[np.int64] | None:
+        """Rows, ascending, that `persona` may speak from (her own and everybody's) and that belong to one of `works`; None: no filter was asked.
+
+        Titles of works are compared without regard to case; no works means all.
+        """
+        conditions: list[str] = []
+        values: list[str] = []
+        if persona is not None:
+            conditions.append("persona IN (?, '')")
+            values.append(persona)
+        if works:
+            conditions.append(f"work_key IN ({','.join('?' * len(works))})")
+            values += [work_key(work) for work in works]
+        if not conditions:
+            return None
+        query = f"SELECT row FROM passages WHERE {' AND '.join(conditions)} ORDER BY row"  # noqa: S608  the conditions are the two above
+        return np.fromiter((row for (row,) in self._connection().execute(query, values)), dtype=np.int64)
+
+    def documents(self) -> Iterator[StoredDocument]:
+        """Every document with its passages, in row order."""
+        chunks: dict[str, list[tuple[int, Chunk]]] = {}
+        for source_id, row, start, end, title, locator, tokens in self._connection().execute(
+            'SELECT source_id, row, start, "end", title, locator, tokens FROM passages ORDER BY row'
+        ):
+            chunks.setdefault(source_id, []).append((row, Chunk(start=start, end=end, title=title, locator=locator, tokens=tokens)))
+        for source_id, uri, sha256, title, work, locator, persona, text, structure, metadata, root, reader in self._connection().execute(
+            "SELECT source_id, uri, sha256, title, work, locator, persona, text, structure, metadata, root, reader FROM documents ORDER BY rowid"
+        ):
+            blocks, pages = json.loads(structure)
+            mine = chunks[source_id]
+            yield StoredDocument(
+                document=Document(
+                    source_id=source_id,
+                    uri=uri,
+                    sha256=sha256,
+                    title=title,
+                    work=work,
+                    locator=locator,
+                    persona=persona,
+                    text=text,
+                    blocks=tuple(Block(start=start, end=end, level=level) for start, end, level in blocks),
+                    pages=tuple(Page(start=start, label=label) for start, label in pages),
+                    metadata=json.loads(metadata),
+                ),
+                root=root,
+                reader=reader,
+                chunks=tuple(chunk for _, chunk in mine),
+                first_row=mine[0][0],
+            )
+
+    def original(self, source_id: str) -> str:
+        """The text that the offsets of a source's passages refer to. Raises KeyError for an unknown source."""
+        found = self._connection().execute("SELECT text FROM documents WHERE source_id = ?", (source_id,)).fetchone()
+        if found is None:
+            raise KeyError(source_id)
+        return str(found[0])
+
+    def close(self) -> None:
+        """Close the database connections of all threads; later calls raise LibraryError."""
+        with self._lock:
+            self._closed = True
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._closed:
+                raise LibraryError("The index was closed: open it again.")
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                uri = f"{(self.path / PASSAGES).absolute().as_uri()}?mode=ro&immutable=1"
+                # A connection is used by its own thread only; `close` may come from any.
+                connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+                connection.execute("PRAGMA trusted_schema = OFF")
+                self._local.connection = connection
+                self._connections.append(connection)
+            return connection
+
+    def _check_shapes(self) -> None:
+        n, encoder = self.manifest.passages, self.manifest.encoder
+        offsets = self.token_offsets
+        if (
+            self.vectors.shape != (n, encoder.dimensions)
+            or self.vectors.dtype != np.float16
+            or self.tokens.shape != (self.manifest.tokens, encoder.token_dimensions)
+            or offsets.shape != (n + 1,)
+            or offsets.dtype != np.int64
+            or offsets[0] != 0
+            or offsets[-1] != self.manifest.tokens
+            or bool((np.diff(offsets) < 0).any())
+        ):
+            raise ValueError("its arrays do not fit together")
+
+
+def work_key(work: str) -> str:
+    """A work's title as it is compared."""
+    return " ".join(work.casefold().split())
+
+
+def current_name(folder: Path) -> str:
+    """Name of the generation in use. Raises LibraryError where there is none, or where a stranger's file lies in the folder."""
+    try:
+        entries = {entry.name for entry in folder.iterdir()}
+    except FileNotFoundError as error:
+        raise LibraryError(f"There is no index at {folder}: make one with `{_BUILD} {folder}`.") from error
+    except NotADirectoryError as error:
+        raise LibraryError(f"{folder} is a file, not the folder of an index.") from error
+    except OSError as error:
+        raise LibraryError(f"The index in {folder} cannot be read: {error.strerror or error}.") from error
+    strange = sorted(name for name in entries - _EXPECTED if not name.startswith("."))
+    if CURRENT not in entries:
+        if entries & {GENERATIONS, STAGING}:
+            raise LibraryError(f"The index in {folder} is unfinished, its build was interrupted: run `{_BUILD} {folder}` again, it resumes.")
+        what = "is empty" if not entries else "holds no index"
+        raise LibraryError(f"The folder {folder} {what}: make one with `{_BUILD} {folder}`.")
+    if strange:
+        raise LibraryError(f"The index in {folder} holds {strange[0]!r}, which no build put there: move it away.")
+    try:
+        name = (folder / CURRENT).read_bytes()[:200].decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LibraryError(f"The index in {folder} is damaged (its file CURRENT is unreadable): {_rebuild(folder)}") from error
+    if not _NAME.fullmatch(name) or not (folder / GENERATIONS / name).is_dir():
+        raise LibraryError(f"The index in {folder} is damaged (CURRENT names no generation): {_rebuild(folder)}")
+    return name
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the generation at `path`; ValueError where it does not match the generation's name."""
+    with (path / MANIFEST).open("rb") as file:
+        raw = file.read(_MANIFEST_BYTES)
+    named = _NAME.fullmatch(path.name)
+    if named is None or hashlib.sha256(raw).hexdigest()[:16] != named.group(1):
+        raise ValueError(f"{MANIFEST} has changed since the build")
+    found = msgspec.json.decode(raw)
+    if isinstance(found, dict) and found.get("format") != FORMAT:
+        raise ValueError(f"it has format {found.get('format')}, this version reads {FORMAT}")
+    return msgspec.convert(found, Manifest)
+
+
+def _verify(path: Path, manifest: Manifest) -> None:
+    """Raise ValueError unless the folder holds exactly the manifest's files, byte for byte."""
+    present: set[str] = set()
+    for entry in path.rglob("*"):
+        name = entry.relative_to(path).as_posix()
+        if entry.is_symlink() or not (entry.is_file() or name == SPARSE):
+            raise ValueError(f"{name!r} is not a plain file")
+        if entry.is_file():
+            present.add(name)
+    strange = sorted(present - manifest.files.keys() - {MANIFEST})
+    if strange:
+        raise ValueError(f"it holds {strange[0]!r}, which no build put there")
+    missing = sorted(manifest.files.keys() - present)
+    if missing:
+        raise ValueError(f"{missing[0]!r} is missing")
+
+    def changed(item: tuple[str, FileEntry]) -> str | None:
+        name, entry = item
+        return name if file_entry(path / name) != entry else None
+
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="verify") as pool:
+        damaged = next(filter(None, pool.map(changed, manifest.files.items())), None)
+    if damaged:
+        raise ValueError(f"{damaged!r} has changed since the build")
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Hash and size of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileEntry(sha256=digest, bytes=file.tell())
+
+
+def mapped(path: Path) -> NDArray[Any]:
+    """A .npy file, mapped into memory; an empty array cannot be mapped and is read."""
+    try:
+        loaded: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError:
+        loaded = np.load(path, allow_pickle=False)
+        if loaded.size:
+            raise
+    return loaded
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _rebuild(folder: Path) -> str:
+    return f"delete the folder and build it again with `{_BUILD} {folder}`."

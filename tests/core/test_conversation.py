@@ -1,0 +1,37 @@
+"""A follow-up is understood from the conversation, and a new question is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from guardrail.conversation import is_follow_up, standalone
+from guardrail.types import Message
+
+
+@pytest.mark.parametrize("text", ["And why is that?", "why?", "Tell me more.", "What did he mean by that?", "How so?", "Who objected to it?", "for example?", "and the women?", "What happens to them then?"])
+def test_a_message_that_points_back_is_a_follow_up(text: str) -> None:
+    assert is_follow_up(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["What are the four causes?", "Is it ever right to tell a lie?", "And what is the difference between art and nature?", "Why do you think the soul is immortal?", "Explain the allegory of the Cave.", "virtue"],
+)
+def test_a_message_with_its_own_subject_is_not(text: str) -> None:
+    assert not is_follow_up(text)
+
+
+def talk(*texts: str) -> list[Message]:
+    return [Message(role="user" if number % 2 == 0 else "assistant", content=text) for number, text in enumerate(texts)]
+
+
+def test_a_follow_up_is_put_behind_the_question_it_follows() -> None:
+    assert standalone(talk("What is the Cave?", "An image.", "And why is that?")) == "What is the Cave? And why is that?"
+
+
+def test_a_chain_of_follow_ups_reaches_its_subject() -> None:
+    assert standalone(talk("What is the Cave?", "An image.", "why?", "Because.", "Tell me more.")) == "What is the Cave? why? Tell me more."
+
+
+def test_a_new_question_stands_alone() -> None:
+    assert standalone(talk("What is the Cave?", "An image.", "What are the four causes?")) == "What are the four causes?"

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardrail.rails.courtesy import courtesy
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", "blank"),
+        (" \n\t ", "blank"),
+        ("???", "blank"),
+        ("...", "blank"),
+        ("👍👨‍👩‍👧‍👦", "blank"),
+        ("hello", "greeting"),
+        ("Hello!", "greeting"),
+        ("Hi Plato!", "greeting"),
+        ("heyyyy", "greeting"),
+        ("good evening, sir", "greeting"),
+        ("Hello there, my dear Aristotle :)", "greeting"),
+        ("χαῖρε", "greeting"),
+        ("Bonjour", "greeting"),
+        ("Hello, how are you today?", "greeting"),
+        ("how's it going?", "pleasantry"),
+        ("how’s it going?", "pleasantry"),
+        ("ok", "pleasantry"),
+        ("thanks", "thanks"),
+        ("Thank you very much, Plato.", "thanks"),
+        ("bye", "farewell"),
+        ("Thanks, goodbye!", "farewell"),
+    ],
+)
+def test_courtesies_are_known_by_their_form(text: str, kind: str) -> None:
+    assert courtesy(text) == kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello, what is virtue?",
+        "Hi Plato, tell me about the cave",
+        "thanks, and why is that?",
+        "the good",
+        "good",
+        "virtue?",
+        "Plato",
+        "friend",
+        "my dear Aristotle",
+        "why?",
+        "Is it ever right to lie?",
+        "good bye or good life?",
+        "hello " * 20,
+        "hello " + "a" * 10_000,
+        "what is a greeting?",
+        "42",
+        "你好吗",
+    ],
+)
+def test_whatever_may_hold_a_question_is_no_courtesy(text: str) -> None:
+    assert courtesy(text) is None
+
+
+def test_a_further_persona_may_be_greeted_by_name() -> None:
+    assert courtesy("Hello Hypatia") is None
+    assert courtesy("Hello Hypatia", names=("hypatia",)) == "greeting"
+
+
+@given(st.sampled_from(["hello", "thanks", "good evening sir", "bye"]), st.text(min_size=1).filter(lambda text: any(c.isalnum() for c in text)))
+def test_an_unknown_word_after_a_courtesy_is_never_swallowed(opening: str, rest: str) -> None:
+    assert courtesy(f"{opening}, zq{rest.strip()}zq") is None
