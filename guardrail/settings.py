@@ -126,6 +126,11 @@ class ServerSettings:
     budget_seconds: Seconds = 60.0
     body_bytes: Positive = 1_048_576
     shutdown_seconds: Seconds = 20.0
+    """How long running turns may go on after the server was told to stop."""
+    send_seconds: Seconds = 20.0
+    """A client that takes nothing for this long is dropped."""
+    keep_alive_seconds: Seconds = 10.0
+    """Silence on a stream after which a comment is sent."""
     log_text: bool = False
     """Whether logs may hold what users wrote."""
     cors_origins: tuple[str, ...] = ()

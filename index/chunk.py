@@ -167,7 +167,8 @@ def _heading(text: str) -> str:
     words = text.lstrip("#").split()
     if text.isupper():
         words = [
-            word if _ROMAN.fullmatch(word) else word.lower() if number and word.lower() in _SMALL_WORDS else word.capitalize() for number, word in enumerate(words)
+            word if _ROMAN.fullmatch(word) else word.lower() if number and word.lower() in _SMALL_WORDS else word.capitalize()
+            for number, word in enumerate(words)
         ]
     return " ".join(words).rstrip(".: ") or " ".join(words)
 

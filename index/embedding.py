@@ -101,9 +101,7 @@ class Embeddings:
                 pending.clear()
                 saved = now
             spent = max(now - began, 1e-9)
-            report(
-                Progress(step="embed", done=done, total=total, rate=done / spent, seconds_left=spent * tokens_left / max(1, tokens_total - tokens_left))
-            )
+            report(Progress(step="embed", done=done, total=total, rate=done / spent, seconds_left=spent * tokens_left / max(1, tokens_total - tokens_left)))
 
     def write(self, folder: Path, keys: Sequence[bytes]) -> int:
         """Write the arrays of a generation, one row a key, and return how many token states they hold."""

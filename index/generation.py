@@ -102,8 +102,6 @@ class StoredDocument:
     reader: int
     """READER_VERSION of the reader that took its text out."""
     chunks: tuple[Chunk, ...]
-    first_row: int
-    """Row of the first passage; the others follow."""
 
 
 class Generation:
@@ -162,9 +160,7 @@ class Generation:
             marks = ",".join("?" * len(part))
             query = f'SELECT row, id, source_id, title, work, locator, persona, text, start, "end" FROM passages WHERE row IN ({marks})'  # noqa: S608  only question marks are put in
             for row, id_, source_id, title, work, locator, persona, text, begin, end in self._connection().execute(query, part):
-                found[row] = Passage(
-                    id=id_, source_id=source_id, title=title, work=work, locator=locator, persona=persona, text=text, start=begin, end=end
-                )
+                found[row] = Passage(id=id_, source_id=source_id, title=title, work=work, locator=locator, persona=persona, text=text, start=begin, end=end)
         missing = next((row for row in wanted if row not in found), None)
         if missing is not None:
             raise IndexError(f"row {missing} of {self.manifest.passages} passages")
@@ -195,16 +191,15 @@ class Generation:
 
     def documents(self) -> Iterator[StoredDocument]:
         """Every document with its passages, in row order."""
-        chunks: dict[str, list[tuple[int, Chunk]]] = {}
-        for source_id, row, start, end, title, locator, tokens in self._connection().execute(
-            'SELECT source_id, row, start, "end", title, locator, tokens FROM passages ORDER BY row'
+        chunks: dict[str, list[Chunk]] = {}
+        for source_id, start, end, title, locator, tokens in self._connection().execute(
+            'SELECT source_id, start, "end", title, locator, tokens FROM passages ORDER BY row'
         ):
-            chunks.setdefault(source_id, []).append((row, Chunk(start=start, end=end, title=title, locator=locator, tokens=tokens)))
+            chunks.setdefault(source_id, []).append(Chunk(start=start, end=end, title=title, locator=locator, tokens=tokens))
         for source_id, uri, sha256, title, work, locator, persona, text, structure, metadata, root, reader in self._connection().execute(
             "SELECT source_id, uri, sha256, title, work, locator, persona, text, structure, metadata, root, reader FROM documents ORDER BY rowid"
         ):
             blocks, pages = json.loads(structure)
-            mine = chunks[source_id]
             yield StoredDocument(
                 document=Document(
                     source_id=source_id,
@@ -221,8 +216,7 @@ class Generation:
                 ),
                 root=root,
                 reader=reader,
-                chunks=tuple(chunk for _, chunk in mine),
-                first_row=mine[0][0],
+                chunks=tuple(chunks[source_id]),
             )
 
     def original(self, source_id: str) -> str:
