@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from guardrail.errors import LibraryError
 from guardrail.index import collection, duplicates, publish
 from guardrail.index.chunk import ChunkSettings, chunk
 from guardrail.index.document import SUFFIXES, Failure
-from guardrail.index.duplicates import Duplicate
 from guardrail.index.embedding import BATCH, CHECKPOINT_SECONDS, Embeddings, Progress, Report, key
 from guardrail.index.generation import CURRENT, SPARSE, STAGING, EncoderEntry, Generation, Root, StoredDocument, current_name
 from guardrail.index.sparse import SparseIndex
-from guardrail.protocols import Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from guardrail.index.duplicates import Duplicate
+    from guardrail.protocols import Encoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +79,8 @@ def build(
     *,
     persona: str = "",
     work: str = "",
-    chunking: ChunkSettings = ChunkSettings(),
-    pace: Pace = Pace(),
+    chunking: ChunkSettings | None = None,
+    pace: Pace | None = None,
     report: Report | None = None,
 ) -> BuildReport:
     """Make the index in `out` hold what is under `paths`, beside what it holds from other paths.
@@ -88,7 +92,7 @@ def build(
     given = collection.roots(paths, persona=persona, work=work)
     if not given:
         raise LibraryError("There is nothing to build from: give files or folders.")
-    job = _Job(out=out, encoder=encoder, chunking=chunking, pace=pace, report=report or _silent, began=time.monotonic())
+    job = _Job(out=out, encoder=encoder, chunking=chunking or ChunkSettings(), pace=pace or Pace(), report=report or _silent, began=time.monotonic())
     with publish.writer(out), _opened(out) as old:
         names = {root.path for root in given}
         before = old.manifest.roots if old else ()
@@ -103,7 +107,7 @@ def sync(
     persona: str = "",
     work: str = "",
     chunking: ChunkSettings | None = None,
-    pace: Pace = Pace(),
+    pace: Pace | None = None,
     report: Report | None = None,
 ) -> BuildReport:
     """Make the index in `out` hold what is under `paths` and nothing else; with no paths, under those of the builds before.
@@ -121,7 +125,7 @@ def sync(
         if gone:
             raise LibraryError(f"{gone}, which the index was built from, is gone: bring it back, or run sync with the paths that are left.")
         cut = chunking or (old.manifest.chunking if old else ChunkSettings())
-        job = _Job(out=out, encoder=encoder, chunking=cut, pace=pace, report=report or _silent, began=began)
+        job = _Job(out=out, encoder=encoder, chunking=cut, pace=pace or Pace(), report=report or _silent, began=began)
         return _read(job, old, roots=roots, reread=roots)
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import platformdirs
@@ -20,9 +21,11 @@ from guardrail.errors import LibraryError
 from guardrail.index.builder import build
 from guardrail.index.chunk import ChunkSettings
 from guardrail.index.document import READER_VERSION
-from guardrail.index.embedding import Progress, Report
 from guardrail.index.generation import FORMAT, Generation, current_name
-from guardrail.protocols import Encoder
+
+if TYPE_CHECKING:
+    from guardrail.index.embedding import Progress, Report
+    from guardrail.protocols import Encoder
 
 LIBRARY = Path(__file__).parent / "library"
 CACHE_VARIABLE = "GUARDRAIL_CACHE"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from guardrail import sentences
-from guardrail.index.document import Document
-from guardrail.index.structure import Block
-from guardrail.protocols import Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from guardrail.index.document import Document
+    from guardrail.index.structure import Block
+    from guardrail.protocols import Encoder
 
 CHUNKER_VERSION = 1
 """Goes up when the same document would be cut elsewhere, so that indexes are rebuilt."""
@@ -20,7 +24,7 @@ _WINDOW = 20_000
 """Longest stretch that is searched for sentences at once; the search is quadratic where there are none."""
 _ROMAN = re.compile(r"[IVXLCDM]+\.?")
 _NAMED = re.compile(r"[^\W\d_]{2}")
-_SMALL_WORDS = frozenset("a an and as at by for from in of on or the to with".split())
+_SMALL_WORDS = frozenset({"a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
 _LOCATOR_LENGTH = 160
 
 
@@ -68,16 +72,16 @@ def chunk(document: Document, encoder: Encoder, settings: ChunkSettings) -> list
                 path.append((block.level, _heading(document.text[block.start : block.end])))
         paragraphs = [_sentences(document.text, block, starts) for block in section]
         for start, end in _pack(paragraphs, starts, budget, overlap=settings.overlap):
-            for piece in _fit(document.text, start, end, encoder, budget):
-                chunks.append(
-                    Chunk(
-                        start=piece.start,
-                        end=piece.end,
-                        title=next((heading for _, heading in reversed(path) if _NAMED.search(heading)), document.title),
-                        locator=document.locator or _locator(document, path, piece),
-                        tokens=piece.tokens,
-                    )
+            chunks += [
+                Chunk(
+                    start=piece.start,
+                    end=piece.end,
+                    title=next((heading for _, heading in reversed(path) if _NAMED.search(heading)), document.title),
+                    locator=document.locator or _locator(document, path, piece),
+                    tokens=piece.tokens,
                 )
+                for piece in _fit(document.text, start, end, encoder, budget)
+            ]
     return chunks
 
 
@@ -166,11 +170,14 @@ def _heading(text: str) -> str:
     """A heading on one line, without its marks; capitals become a title: `BOOK II.` is `Book II`."""
     words = text.lstrip("#").split()
     if text.isupper():
-        words = [
-            word if _ROMAN.fullmatch(word) else word.lower() if number and word.lower() in _SMALL_WORDS else word.capitalize()
-            for number, word in enumerate(words)
-        ]
+        words = [_cased(word, first=number == 0) for number, word in enumerate(words)]
     return " ".join(words).rstrip(".: ") or " ".join(words)
+
+
+def _cased(word: str, *, first: bool) -> str:
+    if _ROMAN.fullmatch(word):
+        return word
+    return word.lower() if word.lower() in _SMALL_WORDS and not first else word.capitalize()
 
 
 def _locator(document: Document, path: list[tuple[int, str]], piece: _Span) -> str:

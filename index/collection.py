@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from guardrail.errors import DocumentError, LibraryError
 from guardrail.index.document import READER_VERSION, SUFFIXES, Document, Failure, read, sha256
 from guardrail.index.embedding import Progress, Report
 from guardrail.index.generation import Root, StoredDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,19 @@ import hashlib
 import importlib
 import os
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from guardrail.errors import DocumentError
 from guardrail.index import plain_text
-from guardrail.index.structure import Block, Extract, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from guardrail.index.structure import Block, Extract, Page
 
 READER_VERSION = 1
 """Goes up when a reader would take other text out of the same file, so that files are read anew."""
@@ -135,7 +138,7 @@ def _extract(suffix: str, raw: bytes) -> Extract:
         return reader(raw)
     except DocumentError:
         raise
-    except Exception as error:  # noqa: BLE001  a damaged file can make a parser raise anything, and must not end the build
+    except Exception as error:  # a damaged file can make a parser raise anything, and must not end the build
         raise DocumentError(f"The file is damaged or not a real {suffix}: {_one_line(str(error))[:200] or type(error).__name__}.") from error
 
 

@@ -11,17 +11,21 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from guardrail.index.encoder import pack
 from guardrail.index.generation import TOKEN_OFFSETS, TOKENS, VECTORS, Generation, file_entry, mapped
 from guardrail.index.publish import sync
-from guardrail.protocols import Encoder
-from guardrail.types import Encoding
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from guardrail.protocols import Encoder
+    from guardrail.types import Encoding
 
 BATCH = 32
 CHECKPOINT_SECONDS = 5.0
@@ -81,7 +85,10 @@ class Embeddings:
         self._add(keys, _Shard(generation.vectors, generation.tokens, generation.token_offsets))
 
     def compute(self, texts: Mapping[bytes, tuple[str, int]], report: Report, *, batch: int = BATCH, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
-        """Encode `texts` (key to text and its length in tokens), longest first, so that a batch needs little padding and the time left falls short of no promise."""
+        """Encode `texts` (key to text and its length in tokens), longest first.
+
+        Texts of like length share a batch, so little is padded, and too large a batch fails at once rather than at the end.
+        """
         todo = sorted(texts.items(), key=lambda item: (-item[1][1], item[0]))
         lengths = [length for _, (_, length) in todo]
         total, tokens_left = len(todo), sum(lengths)
@@ -146,7 +153,7 @@ class Embeddings:
         aside = self._folder / f"unfinished-{uuid.uuid4().hex}"
         aside.mkdir(parents=True)
         packed = [pack(encoding.tokens) for _, encoding in pending]
-        arrays = (
+        arrays: tuple[NDArray[Any], ...] = (
             np.frombuffer(b"".join(key for key, _ in pending), np.uint8).reshape(-1, 32),
             np.stack([encoding.vector for _, encoding in pending]).astype(np.float16),
             np.concatenate(packed),

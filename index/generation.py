@@ -14,21 +14,24 @@ import json
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from guardrail.errors import LibraryError
 from guardrail.index.chunk import Chunk, ChunkSettings
 from guardrail.index.document import Document
 from guardrail.index.structure import Block, Page
 from guardrail.types import Passage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 FORMAT = 1
 CURRENT = "CURRENT"
@@ -39,7 +42,7 @@ MANIFEST = "manifest.json"
 PASSAGES = "passages.sqlite"
 VECTORS = "vectors.npy"
 TOKENS = "tokens.npy"
-TOKEN_OFFSETS = "token_offsets.npy"
+TOKEN_OFFSETS = "token_offsets.npy"  # noqa: S105  a file name, no password
 SPARSE = "sparse"
 
 _NAME = re.compile(r"[0-9TZ]{8,40}-([0-9a-f]{16})")

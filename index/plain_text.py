@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from guardrail.errors import DocumentError
 from guardrail.index.structure import Block, Extract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with the one of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -20,7 +23,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _EMPTY_LINES = re.compile(r"(?>\r\n|\n|\r)(?:[^\S\r\n]*+(?>\r\n|\n|\r))+")
 _MARKED_HEADING = re.compile(r"(#{1,6})[ \t]+\S")
 _NUMBERED_HEADING = re.compile(
-    r"(?i:(volume)|(book|part|act)|(chapter|canto|scene|letter)|(section))[ \t]+(?:[ivxlc]+|[IVXLC]+|\d+|(?i:the[ \t]+)?(?i:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth))\b"
+    r"(?:(volume)|(book|part|act)|(chapter|canto|scene|letter)|(section))[ \t]+"
+    r"(?:[ivxlc]+|\d+|(?:the[ \t]+)?(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth))\b",
+    re.IGNORECASE,
 )
 _HEADING_LENGTH = 80
 

@@ -7,18 +7,16 @@ import os
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import count
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from filelock import FileLock, Timeout
 
 from guardrail.errors import LibraryError
-from guardrail.index.chunk import ChunkSettings
 from guardrail.index.generation import (
     CURRENT,
     FORMAT,
@@ -34,6 +32,12 @@ from guardrail.index.generation import (
     file_entry,
     work_key,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from guardrail.index.chunk import ChunkSettings
 
 KEPT_GENERATIONS = 2
 """The current one and the one before it, which a running server may still be reading."""

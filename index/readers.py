@@ -10,8 +10,7 @@ import logging
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import docx
@@ -27,6 +26,9 @@ from guardrail.errors import DocumentError
 from guardrail.index import plain_text
 from guardrail.index.structure import Extract, ExtractWriter
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 UNPACKED_BYTES = 512 * 2**20
 """Most bytes an archive may unpack to."""
 UNPACKED_RATIO = 1000
@@ -34,7 +36,10 @@ UNPACKED_RATIO = 1000
 MEMBERS = 20_000
 
 _BLOCKS = frozenset(
-    "address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr html legend li main ol p pre section summary table tbody tfoot thead tr ul".split()
+    (
+        "address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr "
+        "html legend li main ol p pre section summary table tbody tfoot thead tr ul"
+    ).split()
 )
 _SKIPPED = frozenset("head script style noscript template nav svg math iframe object embed select button textarea input canvas audio video".split())
 _SPACE = re.compile(r"[ \t\r\n\f]+")
@@ -230,8 +235,8 @@ def _write_table(writer: ExtractWriter, table: docx.table.Table) -> None:
         cells: list[str] = []
         seen: set[Any] = set()
         for cell in row.cells:
-            if cell._tc not in seen:  # noqa: SLF001  a merged cell is listed once a column, and only its element tells
-                seen.add(cell._tc)  # noqa: SLF001
+            if cell._tc not in seen:  # a merged cell is listed once a column, and only its element tells
+                seen.add(cell._tc)
                 cells.append(_SPACE.sub(" ", cell.text))
         writer.add("\t".join(cells))
 

@@ -1,7 +1,7 @@
 """Continuous batching: requests join and leave a batch between two tokens, and each gets the tokens it would get alone.
 
-A prompt is read alone, without padding. Its key-value cache is then padded on the left and laid beside those of the batch: padded places are masked, and positions
-count from each request's own first token. Short-convolution and linear-attention layers have states of fixed size, which need no padding at all.
+A prompt is read alone, without padding. Its key-value cache is then padded on the left and laid beside those of the batch: padded places are masked, and
+positions count from each request's own first token. Short-convolution and linear-attention layers have states of fixed size, which need no padding at all.
 Layers of other kinds (sliding windows, for one) are not merged: such models decode request by request, in turns.
 """
 
@@ -67,10 +67,10 @@ class Batch:
         ours, theirs = self.length, other.length
         length = max(ours, theirs)
         for layer, added in zip(self._layers, other._layers, strict=True):
-            if isinstance(layer, DynamicLayer):
+            if _has_keys(layer):
                 layer.keys = torch.cat([_pad_left(layer.keys, length), _pad_left(added.keys, length)])
                 layer.values = torch.cat([_pad_left(layer.values, length), _pad_left(added.values, length)])
-            if isinstance(layer, LinearAttentionLayer):
+            if _has_states(layer):
                 for states, more in ((layer.conv_states, added.conv_states), (layer.recurrent_states, added.recurrent_states)):
                     for i, state in states.items():
                         if state is not None:
@@ -82,9 +82,9 @@ class Batch:
         """Drop all but `rows` (indices), and the padding that none of them needs."""
         trim = min(self.padding[i] for i in rows)
         for layer in self._layers:
-            if isinstance(layer, DynamicLayer):
+            if _has_keys(layer):
                 layer.keys, layer.values = layer.keys[rows][:, :, trim:], layer.values[rows][:, :, trim:]
-            if isinstance(layer, LinearAttentionLayer):
+            if _has_states(layer):
                 for states in (layer.conv_states, layer.recurrent_states):
                     for i, state in states.items():
                         if state is not None:
@@ -143,6 +143,14 @@ class Decoder:
         ids = torch.tensor([row.tokens[-1:] for row in batch.rows], device=device)
         output = self._model(input_ids=ids, past_key_values=batch.cache, use_cache=True, **arguments, **self._last_only)
         return _choose(output.logits[:, -1], batch.rows)
+
+
+def _has_keys(layer: Any) -> bool:
+    return isinstance(layer, DynamicLayer)
+
+
+def _has_states(layer: Any) -> bool:
+    return isinstance(layer, LinearAttentionLayer)
 
 
 def _pad_left(states: Tensor, length: int) -> Tensor:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
-_DRAIN_SECONDS = 1.0
+_DRAIN_SECONDS = 0.25
 _REASON_LENGTH = 160
 _SHARED = 16
 """A reason that shares this many characters in a row with the conversation is kept back."""
@@ -167,8 +167,8 @@ class OpenAIGenerator:
                         answer.text = ""
             if not answer.done and answer.finish_reason is None:
                 raise GeneratorError(f"{self._server} ended the answer without saying that it was complete.")
-            yield Chunk(text=answer.text, finish_reason=answer.finish_reason or "stop", usage=answer.usage)
             await self._drain(response)
+            yield Chunk(text=answer.text, finish_reason=answer.finish_reason or "stop", usage=answer.usage)
         except TimeoutError:
             raise GeneratorError(f"{self._server} was silent for {self._timeout_seconds:g} s.") from None
         except aiohttp.ClientError:
@@ -275,7 +275,7 @@ class OpenAIGenerator:
             answer.take(event)
 
     async def _drain(self, response: aiohttp.ClientResponse) -> None:
-        """Read the end of the response, without which its connection cannot be used again."""
+        """Read the end of the response, without which its connection cannot be used again; a server that sends none in time loses it."""
         if response.content.at_eof():
             return
         with suppress(TimeoutError, aiohttp.ClientError):

@@ -50,13 +50,13 @@ class Ticket:
 class TransformersGenerator:
     """Streams drafts from a local folder or a hub model.
 
-    Up to `batch` requests decode together, and each gets the tokens it would get alone (`guardrail.generate.decoding`); more wait their turn. A reply ends at any
-    end-of-sequence token, at the chat template's end of turn, at its role markers written as text, at Sampling.stop, or after max_tokens. Closing an iterator
-    frees its place before the next token. Usage counts the tokenizer's tokens: those of the rendered prompt, and all that the model produced, with the one
-    that ended the turn.
+    Up to `batch` requests decode together, and each gets the tokens it would get alone (`guardrail.generate.decoding`); more wait their turn. A reply ends
+    at any end-of-sequence token, at the chat template's end of turn, at its role markers written as text, at Sampling.stop, or after max_tokens. Closing an
+    iterator frees its place before the next token. Usage counts the tokenizer's tokens: those of the rendered prompt, and all that the model produced, with
+    the one that ended the turn.
 
     `constraint` may give a request its own logits processor, called before each of its tokens with the tokens so far (1, n) and the logits (1, vocabulary).
-    Raises ConfigurationError for a wrong model, adapter or quantization, InvalidRequest for a conversation that the model cannot read, GeneratorError otherwise.
+    Raises ConfigurationError for a wrong model, adapter or quantization, InvalidRequest for a conversation that the model cannot read, else GeneratorError.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class TransformersGenerator:
         timeout_seconds: float = 60.0,
         constraint: Constraint | None = None,
     ) -> None:
-        """`temperature`, `top_p` and `max_tokens` stand in where a prompt's Sampling leaves the choice. Nothing is loaded before `warm_up` or the first request."""
+        """`temperature`, `top_p` and `max_tokens` stand in where a prompt's Sampling leaves the choice; nothing is loaded before `warm_up` or a request."""
         self._model = model
         self._adapters = tuple(adapters)
         self._quantize: Literal["none", "4bit"] = quantize

@@ -11,11 +11,13 @@ const SENTENCES = {
   504: "Looking this up took longer than it may.",
 };
 
+// A fault in the middle of a stream comes without an HTTP status, only with the server's code for it.
+const KINDS = { generator_unavailable: 503, library_unavailable: 503, rail_unavailable: 503, budget_exceeded: 504, overloaded: 429 };
+
 export class Failure extends Error {
   /** `kind` is an HTTP status, `offline` or `broken`; `retryAfter` is in seconds. */
   constructor(kind, { message = "", code = "", retryAfter = 0 } = {}) {
-    const own = (kind === 400 || kind === 422) && message;
-    super(own || SENTENCES[kind] || "Something went wrong on the server's side.");
+    super(((kind === 400 || kind === 422) && message) || SENTENCES[kind] || "Something went wrong on the server's side.");
     this.kind = kind;
     this.code = code;
     this.retryAfter = retryAfter;
@@ -33,9 +35,9 @@ export class Failure extends Error {
     return Failure.from(body, response.status, Number.isFinite(seconds) ? Math.max(seconds, 0) : 1);
   }
 
-  /** The failure that an error envelope `{error: {message, type, param, code}}` stands for. */
-  static from(body, kind, retryAfter = 0) {
+  /** The failure that an error envelope `{error: {message, type, param, code}}` stands for; without a status its code tells the kind. */
+  static from(body, status, retryAfter = 1) {
     const error = body?.error ?? {};
-    return new Failure(kind, { message: String(error.message ?? ""), code: String(error.code ?? ""), retryAfter });
+    return new Failure(status ?? KINDS[error.code] ?? "broken", { message: String(error.message ?? ""), code: String(error.code ?? ""), retryAfter });
   }
 }

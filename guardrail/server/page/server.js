@@ -50,7 +50,7 @@ export async function* converse({ persona, messages, signal }) {
     for await (const event of events(response.body)) {
       if (event.data === "[DONE]") break;
       const chunk = JSON.parse(event.data);
-      if (event.type === "error" || chunk.error) throw Failure.from(chunk, Number(chunk.error?.status) || "broken");
+      if (event.type === "error" || chunk.error) throw Failure.from(chunk);
       const choice = chunk.choices?.[0];
       const text = choice?.delta?.content ?? "";
       if (text) {

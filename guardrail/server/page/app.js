@@ -1,0 +1,103 @@
+// Puts the page together: who is talked with, whose conversation is shown, and what the keys do.
+
+import { Announcer } from "./announcer.js";
+import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
+import { element } from "./element.js";
+import { Failure } from "./failure.js";
+import { PassagePanel } from "./passage.js";
+import { PersonaCards } from "./personas.js";
+import { personas, useKey } from "./server.js";
+import { attachTheme } from "./theme.js";
+
+const byId = (id) => document.getElementById(id);
+const NEAR_END = 120; // pixels from the end within which the page follows a growing reply
+
+const scroller = byId("scroller");
+const announcer = new Announcer(byId("announcements"));
+const panel = new PassagePanel(byId("passage"));
+const cards = new PersonaCards(byId("personas"), choose);
+const conversations = new Map();
+let current = null;
+
+const composer = new Composer(byId("composer"), {
+  send: (text) => current?.ask(text),
+  stop: () => current?.stop(),
+});
+
+function choose(id) {
+  if (current?.persona.id === id) return;
+  panel.close({ returnFocus: false });
+  announcer.drop();
+  if (current) current.element.hidden = true;
+  current = conversations.get(id);
+  current.element.hidden = false;
+  cards.select(id);
+  composer.address(current.persona);
+  announcer.say(`Now speaking with ${current.persona.name}.`);
+  history.replaceState(null, "", `#${encodeURIComponent(id)}`);
+  changed(current);
+  scroller.scrollTop = current.length ? scroller.scrollHeight : 0;
+}
+
+function changed(conversation, { grew = false } = {}) {
+  cards.update(conversation);
+  if (conversation !== current) return;
+  composer.show(conversation.busy);
+  byId("restart").disabled = conversation.length === 0;
+  document.body.dataset.begun = String(conversation.length > 0);
+  const left = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
+  // A visitor who has scrolled back to read is left in peace.
+  if (!grew && conversation.busy) conversation.list.lastElementChild?.scrollIntoView({ block: "start" });
+  else if (grew && left < NEAR_END) scroller.scrollTop = scroller.scrollHeight;
+}
+
+byId("restart").addEventListener("click", () => {
+  panel.close({ returnFocus: false });
+  current.clear();
+  announcer.say(`A new conversation with ${current.persona.name}.`);
+  scroller.scrollTop = 0;
+  composer.input.focus();
+});
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches?.("textarea, input:not([type=radio])");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    composer.input.focus();
+  } else if (event.key === "Escape") {
+    // The nearest thing goes first: the panel one is reading in, then the running reply, then a panel left open.
+    if (panel.isOpen && (panel.holdsFocus || !current?.busy)) panel.close();
+    else current?.stop();
+  }
+});
+
+async function start() {
+  const notice = byId("notice");
+  notice.replaceChildren();
+  let found;
+  try {
+    found = await personas();
+    if (!found.length) throw new Failure(404);
+  } catch (error) {
+    notice.append(element("div", { class: "failure" }, element("p", {}, error.message), error.kind === 401 ? keyForm() : again()));
+    announcer.say(error.message);
+    return;
+  }
+  const outlets = { announcer, changed, openPassage: (...opening) => panel.open(...opening), edit: (text) => composer.write(text) };
+  for (const persona of found) {
+    const conversation = new Conversation(persona, outlets);
+    conversations.set(persona.id, conversation);
+    scroller.append(conversation.element);
+  }
+  cards.show(found);
+  const asked = decodeURIComponent(location.hash.slice(1));
+  choose(conversations.has(asked) ? asked : found[0].id);
+}
+
+function again() {
+  return element("button", { type: "button", class: "button", onclick: start }, "Try again");
+}
+
+attachTheme(byId("theme"));
+start();
