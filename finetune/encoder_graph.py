@@ -44,9 +44,7 @@ def build() -> ModelProto:
         [helper.make_tensor_value_info("states", TensorProto.FLOAT, ["batch", "length", HIDDEN])],
         initializer=[_external(name, shape) for name, shape in weights.items()],
     )
-    return helper.make_model(
-        graph, producer_name="guardrail", ir_version=10, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(CONTRIB, 1)]
-    )
+    return helper.make_model(graph, producer_name="guardrail", ir_version=10, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(CONTRIB, 1)])
 
 
 def _layer(prefix: str, states: str, output: str, weights: dict[str, tuple[int, ...]]) -> list[NodeProto]:

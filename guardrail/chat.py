@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from guardrail import conversation
-from guardrail.enforcement import EnforcedRail, enforced
+from guardrail.enforcement import EnforcedJudge, EnforcedRail, enforced
 from guardrail.errors import UnknownModel
 from guardrail.frontier import Frontier, TextCheck
 from guardrail.protocols import Chunk, Prompt, Query, Screening
-from guardrail.reasoning import ReasoningFilter
 from guardrail.rails.courtesy import courtesy
 from guardrail.rails.limits import check_request, plain
+from guardrail.reasoning import ReasoningFilter
 from guardrail.types import Abstention, Answer, Delta, Draft, Evidence, Intent, Question, Refusal, Sampling, Smalltalk, Timings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from concurrent.futures import Executor
 
     from guardrail.prompts import Persona, Template
-    from guardrail.protocols import Encoder, Generator, IntentClassifier, Judge, Retriever
+    from guardrail.protocols import Encoder, Generator, IntentClassifier, Retriever
     from guardrail.settings import Settings
     from guardrail.types import Encoding, Event, Reply, Request, Usage, Verdict
 
@@ -43,7 +43,7 @@ class Parts:
     encoder: Encoder | None
     retriever: Retriever | None
     intent: IntentClassifier | None
-    judge: Judge | None
+    judge: EnforcedJudge | None
     input_rails: tuple[EnforcedRail, ...] = ()
     retrieval_rails: tuple[EnforcedRail, ...] = ()
     output_rails: tuple[EnforcedRail, ...] = ()
@@ -82,7 +82,7 @@ class Chat:
                     return event
         raise AssertionError("a stream ends with a reply")
 
-    async def stream(self, request: Request) -> AsyncIterator[Event]:
+    async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Deltas that every rail has cleared, then exactly one reply whose text they join to. Raises GuardrailError."""
         clock = _Clock()
         step: Question | Evidence | Reply = await self.screen(request)
@@ -135,16 +135,14 @@ class Chat:
         if self.parts.retriever is None or question.encoding is None:
             return Evidence(question=question, hits=(), verdicts=question.verdicts)
         library = self.settings.library
-        query = Query(
-            encoding=question.encoding, persona=persona.id, works=question.request.works, k=library.passages, token_budget=library.token_budget
-        )
+        query = Query(encoding=question.encoding, persona=persona.id, works=question.request.works, k=library.passages, token_budget=library.token_budget)
         evidence = Evidence(question=question, hits=await self.parts.retriever.retrieve(query), verdicts=question.verdicts)
         verdicts = evidence.verdicts + await _check_all(self.parts.retrieval_rails, evidence)
         if not evidence.hits or any(enforced(verdict) for verdict in verdicts[len(evidence.verdicts) :]):
             return Abstention(question=question, text=self._unknown(persona, question), verdicts=verdicts)
         return replace(evidence, verdicts=verdicts)
 
-    async def answer(self, evidence: Evidence, clock: _Clock) -> AsyncIterator[Event]:
+    async def answer(self, evidence: Evidence, clock: _Clock) -> AsyncGenerator[Event, None]:
         """Evidence to Answer, Abstention or Refusal: write a draft and verify it as it comes; fall back to quotation where nothing of it holds."""
         request = evidence.question.request
         persona = self.persona(request)
@@ -158,7 +156,7 @@ class Chat:
         for generator in (self.parts.generator, self.parts.fallback):
             if generator is None:
                 continue
-            frontier = Frontier(evidence, judge=self.parts.judge, text_checks=self._text_checks)
+            frontier = Frontier(evidence, judge=self.parts.judge.judge if self.parts.judge else None, text_checks=self._text_checks)
             usage: Usage | None = None
             async with aclosing(_written(generator, prompt, self.parts.template.hidden)) as chunks:
                 async for chunk in chunks:
@@ -224,20 +222,15 @@ class Chat:
         )
 
 
-async def _written(generator: Generator, prompt: Prompt, hidden: str | None) -> AsyncIterator[Chunk]:
+async def _written(generator: Generator, prompt: Prompt, hidden: str | None) -> AsyncGenerator[Chunk, None]:
     """The generator's chunks without its reasoning; the last one has a finish reason."""
     visible = ReasoningFilter(*([hidden] if hidden else []))
-    stream = generator.generate(prompt)
-    try:
-        async for chunk in stream:
+    async with aclosing(generator.generate(prompt)) as chunks:
+        async for chunk in chunks:
             final = chunk.finish_reason is not None
             yield replace(chunk, text=visible.push(chunk.text, final=final))
             if final:
                 return
-    finally:
-        close = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()
     yield Chunk(text=visible.push("", final=True), finish_reason="stop")
 
 

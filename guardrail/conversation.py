@@ -13,12 +13,19 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _POINTING = frozenset("it its that this these those they them their he him his she her hers there former latter such same".split())
 _FUNCTION = frozenset(
-    """a an the of in on at by for from to with about into and or but so then also as if than too very is are was were be been being am do does did done have has had can could would should will
-    shall may might must i me my you your we us our what which who whom whose when where why how not no yes ok okay please tell explain say said mean means meant more again go give say think thought
-    example examples instance exactly really just even still else other another one ones thing things way further continue elaborate detail details expand reason well hmm""".split()
+    """
+    a an the of in on at by for from to with about into and or but so then also as if than too very is are was were be been being am do does did done have has
+    had can could would should will shall may might must i me my you your we us our what which who whom whose when where why how not no yes ok okay please tell
+    explain say said mean means meant more again go give think thought example examples instance exactly really just even still else other another one ones
+    thing things way further continue elaborate detail details expand reason well hmm
+    """.split()
 )
-_OPENING = re.compile(r"\s*(?:and|but|so|then|or|also|what about|how about|why|how so|how come|for example|for instance|such as|tell me more|more|go on|continue|explain|elaborate)\b", re.I)
-_EXPLETIVE_IT = re.compile(r"\bit\b(?=\s+(?:\w+\s+){0,4}(?:to|that|for)\s+\w)", re.I)
+_OPENING = re.compile(
+    r"""\s*(?:and|but|so|then|or|also|what\ about|how\ about|why|how\ so|how\ come|for\ example|for\ instance|such\ as
+    |tell\ me\ more|more|go\ on|continue|explain|elaborate)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_EXPLETIVE_IT = re.compile(r"\bit\b(?=\s+(?:\w+\s+){0,4}(?:to|that|for)\s+\w)", re.IGNORECASE)
 _MOST_CONTENT_WORDS = 4
 _LONGEST_CHAIN = 4
 

@@ -1,18 +1,18 @@
 """Everything that can go wrong, as one tree. A refusal is not here: it is a value (`guardrail.types.Refusal`).
 
-    GuardrailError                 one clear sentence, safe to show; `status` is its HTTP status
-    ├── InvalidRequest        400  the caller sent something that cannot be answered
-    │   ├── Unauthorized      401  a key is configured and was not given
-    │   ├── UnknownModel      404  no persona of that name
-    │   ├── RequestTooLarge   413  over a limit of size or number
-    │   └── MalformedText     422  lone surrogates or control characters
-    ├── ConfigurationError    500  the configuration, a persona card or a template is wrong: names file and line; exit code 2
-    ├── LibraryError          503  the index is missing, damaged, or of another encoder
-    ├── DocumentError         422  one document could not be read; the build names it and goes on
-    ├── Overloaded            429  the queue is full; `retry_after` seconds
-    ├── GeneratorError        503  the model behind us is down or answered nonsense
-    ├── RailError             503  a rail crashed and fails closed
-    └── BudgetExceeded        504  the turn took longer than its budget
+GuardrailError                 one clear sentence, safe to show; `status` is its HTTP status
+├── InvalidRequest        400  the caller sent something that cannot be answered
+│   ├── Unauthorized      401  a key is configured and was not given
+│   ├── UnknownModel      404  no persona of that name
+│   ├── RequestTooLarge   413  over a limit of size or number
+│   └── MalformedText     422  lone surrogates or control characters
+├── ConfigurationError    500  the configuration, a persona card or a template is wrong: names file and line; exit code 2
+├── LibraryError          503  the index is missing, damaged, or of another encoder
+├── DocumentError         422  one document could not be read; the build names it and goes on
+├── Overloaded            429  the queue is full; `retry_after` seconds
+├── GeneratorError        503  the model behind us is down or answered nonsense
+├── RailError             503  a rail crashed and fails closed
+└── BudgetExceeded        504  the turn took longer than its budget
 """
 
 from __future__ import annotations

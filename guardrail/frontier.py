@@ -1,7 +1,8 @@
 """Releases a draft as far as every output rail has cleared it.
 
-Sentences are judged one by one as they end; a sentence without support is dropped. What is kept then passes the rails that read characters: the text is released up to `reach` characters before
-its end, where `reach` is the farthest any of them must see ahead. However the draft is split into chunks, the released text, the verdicts and the citations are the same.
+Sentences are judged one by one as they end; a sentence without support is dropped. What is kept then passes the rails that read characters: the text is
+released up to `reach` characters before its end, where `reach` is the farthest any of them must see ahead. However the draft is split into chunks, the
+released text, the verdicts and the citations are the same.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from guardrail.types import Citation
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from guardrail.protocols import Judge, Judgement
+    from guardrail.protocols import Judgement
     from guardrail.types import Evidence, Passage, Sentence, Verdict
 
 _MODEL_MARKERS = re.compile(r"[ \t]*\[\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\]")
-_NOT_FOUND = re.compile(r"\W*not found\b", re.I)
+_NOT_FOUND = re.compile(r"\W*not found\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class Frontier:
         "verdicts",
     )
 
-    def __init__(self, evidence: Evidence, *, judge: Judge | None, text_checks: Sequence[TextCheck]) -> None:
+    def __init__(self, evidence: Evidence, *, judge: Callable[[Claim], Awaitable[Judgement]] | None, text_checks: Sequence[TextCheck]) -> None:
         self._evidence = evidence
         self._judge = judge
         self._text_checks = tuple(text_checks)
@@ -96,7 +97,7 @@ class Frontier:
             await self._judge_sentences(self._judge, final=final)
         return await self._release(final=final)
 
-    async def _judge_sentences(self, judge: Judge, *, final: bool) -> None:
+    async def _judge_sentences(self, judge: Callable[[Claim], Awaitable[Judgement]], *, final: bool) -> None:
         rest = self._draft[self._judged :]
         offset = self._judged
         for start, end in sentences.spans(rest, final=final):
@@ -108,7 +109,7 @@ class Frontier:
             if not self.sentences and _NOT_FOUND.match(sentence):
                 self.not_found = True
                 return
-            judgement = await judge.judge(Claim(evidence=self._evidence, text=sentence))
+            judgement = await judge(Claim(evidence=self._evidence, text=sentence))
             self._take(sentence, judgement, paragraph="\n" in gap)
 
     def _take(self, sentence: str, judgement: Judgement, *, paragraph: bool) -> None:
@@ -161,7 +162,10 @@ class Frontier:
         return newly
 
     async def _check_text(self, length: int, *, final: bool) -> tuple[list[Verdict], int]:
-        """The verdicts on the output up to `length`, and how far it is cleared. A match that touches an unfinished end may yet grow into another word: it does not count."""
+        """The verdicts on the output up to `length`, and how far it is cleared.
+
+        A match that touches an unfinished end does not count: it may yet grow into another word.
+        """
         start = 0 if final else max(0, self._released - 1)
         claim = Claim(evidence=self._evidence, text=self._output[start:length])
         verdicts = []
@@ -175,7 +179,7 @@ class Frontier:
         return verdicts, length if final else max(self._released, length - self._reach)
 
     async def _first_block(self, *, final: bool) -> int:
-        """Finds the earliest point at which a rail blocks, so that the cut does not depend on how the draft was split. Returns how far the output is cleared."""
+        """How far the output is cleared when a rail blocks: up to the earliest blocked point, so that the cut does not depend on how the draft was split."""
         low, high = self._released, len(self._output)
         while low < high:
             middle = (low + high) // 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
     from guardrail.types import Encoding, Evidence, Hit, Intent, Message, Request, Sampling, Sentence, Stage, Usage, Verdict
 
 Need = Literal["encoding", "passages"]
@@ -93,7 +94,7 @@ class Generator(Protocol):
         """Which model writes, as it appears in a reply's `generator`."""
         ...
 
-    def generate(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+    def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         """Stream a draft. Raises GeneratorError when the model is down, too slow, or ends without saying so."""
         ...
 

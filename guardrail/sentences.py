@@ -17,7 +17,10 @@ _HALF_MARKER = re.compile(r"[ \t]*(?:\[\d{0,3})?\Z")
 _SPACE = re.compile(r"\s+")
 _LAST_WORD = re.compile(r"([A-Za-z][A-Za-z.]*)\Z")
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st sr jr vs etc cf e.g i.e c ca fr frr vol vols ch chs bk bks no nos p pp ed eds tr trans fig sec sect op ibid b.c a.d viz al esp approx rep symp tim phd phaed met eth nic pol phys".split()
+    """
+    mr mrs ms dr prof st sr jr vs etc cf e.g i.e c ca fr frr vol vols ch chs bk bks no nos p pp ed eds tr trans fig sec sect op ibid b.c a.d viz al esp approx
+    rep symp tim phd phaed met eth nic pol phys
+    """.split()
 )
 
 
@@ -67,9 +70,9 @@ def _next_end(text: str, position: int, final: bool) -> tuple[int | None, bool]:
         following = space.end() if space else end
         if following == len(text):
             return (end, True) if final else (match.start(), False)
-        if text[following].islower() or _abbreviated(text, match):
-            if space is None or "\n\n" not in space.group():
-                continue
+        new_paragraph = space is not None and "\n\n" in space.group()
+        if not new_paragraph and (text[following].islower() or _abbreviated(text, match)):
+            continue
         return end, True
     return None, False
 
@@ -81,8 +84,8 @@ def _abbreviated(text: str, stop: re.Match[str]) -> bool:
     word = _LAST_WORD.search(text, max(0, stop.start() - 12), stop.start())
     if word is None:
         return False
-    token = word.group(1)
-    return token.lower() in _ABBREVIATIONS or (len(token) == 1 and token.isupper() and token not in "IVX")
+    last = word.group(1)
+    return last.lower() in _ABBREVIATIONS or (len(last) == 1 and last.isupper() and last not in "IVX")
 
 
 def _skip_space(text: str, position: int) -> int:

@@ -80,7 +80,7 @@ def _value(node: yaml.Node, type_: Any, source: str) -> Any:
         return out
     if isinstance(node, yaml.SequenceNode):
         return [_value(child, _item(type_), source) for child in node.value]
-    if node.style in ("'", '"') or not node.value.startswith("${"):
+    if getattr(node, "style", None) in ("'", '"') or not node.value.startswith("${"):
         text = _REFERENCE.sub(lambda match: _environment(match, source, node), node.value)
         if text != node.value:
             return text

@@ -12,7 +12,7 @@ from guardrail.errors import LibraryError
 from guardrail.index import collection, duplicates, publish
 from guardrail.index.chunk import ChunkSettings, chunk
 from guardrail.index.document import SUFFIXES, Failure
-from guardrail.index.embedding import BATCH, CHECKPOINT_SECONDS, Embeddings, Progress, Report, key
+from guardrail.index.embedding import Embeddings, Pace, Progress, Report, key
 from guardrail.index.generation import CURRENT, SPARSE, STAGING, EncoderEntry, Generation, Root, StoredDocument, current_name
 from guardrail.index.sparse import SparseIndex
 
@@ -45,16 +45,6 @@ class BuildReport:
     seconds: float
     rate: float
     """Passages embedded a second; 0 where there was nothing to embed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How embedding is cut into steps."""
-
-    batch: int = BATCH
-    """Texts a forward pass."""
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
-    """Most work, in seconds, that a killed build loses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +166,7 @@ def _read(job: _Job, old: Generation | None, *, roots: tuple[Root, ...], reread:
 def _publish(job: _Job, found: collection.Collection, old: Generation | None, known: Sequence[StoredDocument], roots: tuple[Root, ...]) -> BuildReport:
     before = {stored.document.source_id: stored for stored in known}
     now = {gathered.document.source_id: gathered for gathered in found.documents}
-    changed = {id_ for id_, gathered in now.items() if id_ not in before or before[id_].document != gathered.document}
+    changed = {id_ for id_, gathered in now.items() if id_ not in before or replace(before[id_].document, uri=gathered.document.uri) != gathered.document}
     added = len(now.keys() - before.keys())
     result = BuildReport(
         generation=old.name if old else "",
@@ -193,7 +183,7 @@ def _publish(job: _Job, found: collection.Collection, old: Generation | None, kn
         rate=0.0,
     )
     same_cut = old is not None and old.manifest.chunking == job.chunking and old.manifest.encoder == job.entry
-    moved = any(id_ in before and before[id_].root != gathered.root for id_, gathered in now.items())
+    moved = any(id_ in before and (before[id_].root, before[id_].document.uri) != (gathered.root, gathered.document.uri) for id_, gathered in now.items())
     if old is not None and same_cut and not (changed or result.deleted or moved) and roots == old.manifest.roots:
         return result
     documents = [
@@ -213,7 +203,7 @@ def _publish(job: _Job, found: collection.Collection, old: Generation | None, kn
     missing = {digest: piece for digest, piece in zip(keys, pieces, strict=True) if digest not in embeddings}
     start = time.monotonic()
     if missing:
-        embeddings.compute(missing, job.report, batch=job.pace.batch, checkpoint_seconds=job.pace.checkpoint_seconds)
+        embeddings.compute(missing, job.report, job.pace)
     spent = time.monotonic() - start
 
     def fill(folder: Path) -> int:

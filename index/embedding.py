@@ -6,10 +6,13 @@ What is computed is checkpointed in `staging/embedded-FINGERPRINT/N/`, a folder 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,9 +29,6 @@ if TYPE_CHECKING:
 
     from guardrail.protocols import Encoder
     from guardrail.types import Encoding
-
-BATCH = 32
-CHECKPOINT_SECONDS = 5.0
 
 _KEYS = "keys.npy"
 _DIGEST = "sha256"
@@ -48,7 +48,22 @@ class Progress:
     """By the tokens that are left; None until there is something to judge by."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How embedding is cut into steps."""
+
+    batch: int = 16
+    """Texts that a worker takes at once."""
+    workers: int = 0
+    """Threads in the encoder at once, each running one forward pass; 0: one a core."""
+    checkpoint_seconds: float = 5.0
+    """Most work, in seconds, that a killed build loses."""
+
+
 Report = Callable[[Progress], None]
+
+
+_Batch = list[tuple[bytes, tuple[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,31 +99,44 @@ class Embeddings:
         keys = np.frombuffer(b"".join(map(key, generation.texts())), np.uint8).reshape(-1, 32)
         self._add(keys, _Shard(generation.vectors, generation.tokens, generation.token_offsets))
 
-    def compute(self, texts: Mapping[bytes, tuple[str, int]], report: Report, *, batch: int = BATCH, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
+    def compute(self, texts: Mapping[bytes, tuple[str, int]], report: Report, pace: Pace) -> None:
         """Encode `texts` (key to text and its length in tokens), longest first.
 
         Texts of like length share a batch, so little is padded, and too large a batch fails at once rather than at the end.
         """
         todo = sorted(texts.items(), key=lambda item: (-item[1][1], item[0]))
-        lengths = [length for _, (_, length) in todo]
-        total, tokens_left = len(todo), sum(lengths)
-        tokens_total = tokens_left
+        total, tokens_total = len(todo), sum(length for _, (_, length) in todo)
         report(Progress(step="embed", done=0, total=total))
         began = saved = time.monotonic()
+        done = tokens_done = 0
         pending: list[tuple[bytes, Encoding]] = []
-        for start in range(0, total, batch):
-            part = todo[start : start + batch]
-            encodings = self._encoder.encode([text for _, (text, _) in part])
+        for part, encodings in self._encoded([todo[start : start + pace.batch] for start in range(0, total, pace.batch)], pace.workers or _cores()):
             pending += [(key, encoding) for (key, _), encoding in zip(part, encodings, strict=True)]
-            done = start + len(part)
-            tokens_left -= sum(lengths[start:done])
+            done += len(part)
+            tokens_done += sum(length for _, (_, length) in part)
             now = time.monotonic()
-            if done == total or now - saved >= checkpoint_seconds:
+            if done == total or now - saved >= pace.checkpoint_seconds:
                 self._checkpoint(pending)
                 pending.clear()
                 saved = now
             spent = max(now - began, 1e-9)
-            report(Progress(step="embed", done=done, total=total, rate=done / spent, seconds_left=spent * tokens_left / max(1, tokens_total - tokens_left)))
+            left = spent * (tokens_total - tokens_done) / max(1, tokens_done)
+            report(Progress(step="embed", done=done, total=total, rate=done / spent, seconds_left=left))
+
+    def _encoded(self, batches: Sequence[_Batch], workers: int) -> Iterator[tuple[_Batch, list[Encoding]]]:
+        """Batches with their encodings, in order; `workers` are in the encoder at once, and few wait to be taken."""
+        pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="embed")
+        running: deque[tuple[_Batch, Future[list[Encoding]]]] = deque()
+        try:
+            for batch in batches:
+                running.append((batch, pool.submit(self._encoder.encode, [text for _, (text, _) in batch])))
+                if len(running) > 2 * workers:
+                    first, future = running.popleft()
+                    yield first, future.result()
+            for first, future in running:
+                yield first, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def write(self, folder: Path, keys: Sequence[bytes]) -> int:
         """Write the arrays of a generation, one row a key, and return how many token states they hold."""
@@ -168,6 +196,10 @@ class Embeddings:
         aside.rename(final)
         sync(self._folder)
         self._load(final)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _digest(folder: Path) -> str:

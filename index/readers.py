@@ -35,15 +35,15 @@ UNPACKED_RATIO = 1000
 """Most times an archive member may grow; real text stays far below, a bomb is far above."""
 MEMBERS = 20_000
 
-_BLOCKS = frozenset(
-    (
-        "address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr "
-        "html legend li main ol p pre section summary table tbody tfoot thead tr ul"
-    ).split()
+_BLOCK_NAMES = (
+    "address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr html "
+    "legend li main ol p pre section summary table tbody tfoot thead tr ul"
 )
-_SKIPPED = frozenset("head script style noscript template nav svg math iframe object embed select button textarea input canvas audio video".split())
+_SKIPPED_NAMES = "head script style noscript template nav svg math iframe object embed select button textarea input canvas audio video"
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
+_SKIPPED = frozenset(_SKIPPED_NAMES.split())
 _SPACE = re.compile(r"[ \t\r\n\f]+")
-_SPACE_AROUND_BREAK = re.compile(r" *\n *")
+_SPACE_AROUND_BREAK = re.compile(r" *([\n\t]) *")
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?([\w-]{2,40})""", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _SENTENCE_ENDS = (".", "!", "?", ":", "…", '"', "”", "’", "»", ")")
@@ -153,7 +153,7 @@ def _html(markup: str) -> Extract:
     def flush() -> None:
         text = "".join(line)
         line.clear()
-        writer.add(text if preformatted else _SPACE_AROUND_BREAK.sub("\n", text), level=level)
+        writer.add(text if preformatted else _SPACE_AROUND_BREAK.sub(r"\1", text), level=level)
 
     for node, entering in _walk(tree):
         tag = node.tag

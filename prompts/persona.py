@@ -71,7 +71,10 @@ class Persona:
 
 
 def load_personas(folder: Path | None = None) -> dict[str, Persona]:
-    """The shipped personas by id, and those in `folder`, where a card with a known id takes the shipped one's place. Raises ConfigurationError with file and line."""
+    """The shipped personas by id, and those in `folder`, where a card with a known id takes the shipped one's place.
+
+    Raises ConfigurationError with file and line.
+    """
     personas: dict[str, Persona] = {}
     for place in (FOLDER, *([folder] if folder else [])):
         if not place.is_dir():
@@ -91,7 +94,9 @@ def _load(path: Path) -> Persona:
     for kind in LINE_KINDS:
         for wording in getattr(persona.lines, kind):
             if len(wording) > LONGEST_LINE:
-                raise ConfigurationError(f"{path}:{_line_of(lines, kind)}: lines.{kind}: a wording has {len(wording)} characters; at most {LONGEST_LINE} are shown.")
+                raise ConfigurationError(
+                    f"{path}:{_line_of(lines, kind)}: lines.{kind}: a wording has {len(wording)} characters; at most {LONGEST_LINE} are shown."
+                )
     for lead_in in persona.lead_ins:
         try:
             lead_in.format(work="", locator="")

@@ -1,4 +1,7 @@
-"""Safety pre-prompts: what context distillation puts before an adversarial prompt, and then trains a model to do without (Touvron et al. 2023, section 4.2.4)."""
+"""Safety pre-prompts: what context distillation puts before an adversarial prompt, and then trains a model to do without.
+
+Llama 2 (Touvron et al. 2023), section 4.2.4.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ class SafetyPrompts:
 
     def for_risk(self, risk: Risk) -> tuple[Preprompt, ...]:
         """The pre-prompts written for `risk`, then those for any."""
-        return tuple(preprompt for preprompt in self.preprompts if preprompt.risk == risk) + tuple(preprompt for preprompt in self.preprompts if preprompt.risk == "any" and risk != "any")
+        return tuple(preprompt for preprompt in self.preprompts if preprompt.risk == risk) + tuple(
+            preprompt for preprompt in self.preprompts if preprompt.risk == "any" and risk != "any"
+        )
 
 
 def load_safety_prompts(path: Path = FILE) -> SafetyPrompts:

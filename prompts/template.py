@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "templates"
 
 _TAG = re.compile(r"<(?=[|/!A-Za-z])")
-_BRACKETED_TOKEN = re.compile(r"\[(/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|UNUSED\w*))\]", re.I)
+_BRACKETED_TOKEN = re.compile(r"\[(/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|UNUSED\w*))\]", re.IGNORECASE)
 _PASSAGE_NUMBER = re.compile(r"\[(\d{1,3})\]")
 
 
 def escape(text: str) -> str:
-    """`text` with everything defused that could pass for structure: tags and control tokens (`</s>`, `<|im_end|>`, `[INST]`) and passage numbers (`[1]`). Readable to a person as before."""
+    """`text` with everything defused that could pass for structure: tags and control tokens (`</s>`, `<|im_end|>`, `[INST]`) and passage numbers (`[1]`).
+
+    A person reads it as before.
+    """
     return _PASSAGE_NUMBER.sub(r"(\1)", _BRACKETED_TOKEN.sub(r"(\1)", _TAG.sub("‹", text)))
 
 
@@ -39,15 +42,17 @@ def _finalize(value: Any) -> Any:
     return escape(value) if isinstance(value, str) else value
 
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False)
+_ENVIRONMENT = ImmutableSandboxedEnvironment(
+    undefined=jinja2.StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """One template file. `hash` is its SHA-256.
 
-    Both parts are Jinja: they see `persona`, `passages` (each with title, work, locator, text; numbered from 1 by `loop.index`), `question`, `message` (the user's own words) and `instructions`
-    (what the embedding app asked for in a system message).
+    Both parts are Jinja: they see `persona`, `passages` (each with title, work, locator, text; numbered from 1 by `loop.index`), `question`, `message` (the
+    user's own words) and `instructions` (what the embedding app asked for in a system message).
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Rule = Literal["number", "name", "quotation", "negation"]
 
 _QUOTED = re.compile(r"\"([^\"]{3,400})\"|“([^”]{3,400})”|«([^»]{3,400})»|(?<!\w)['‘]([^'‘’]{8,400})['’](?!\w)")
+_RUN = re.compile(r"[^\W_]+")
 _SHORTEST_QUOTATION = 3
 _SCOPE = 3
 """Content words that a negator reaches, within its clause."""
@@ -196,4 +197,4 @@ def _era(text: str, end: int) -> str:
 
 
 def _run(text: str) -> str:
-    return f" {' '.join(re.findall(r'[^\W_]+', text.lower()))} "
+    return f" {' '.join(_RUN.findall(text.lower()))} "

@@ -105,9 +105,7 @@ class Door:
         except Exception:
             log.exception("a request failed", extra={"fields": {"request_id": entry.id, "route": entry.route}})
             entry.error = envelope.INTERNAL.code
-            if entry.status:
-                await client.drop()
-            else:
+            if not entry.status:
                 await client.respond(500, envelope.envelope(envelope.INTERNAL), [])
         finally:
             seconds = time.perf_counter() - started

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import deque
-from typing import TYPE_CHECKING
 
 from guardrail.errors import Overloaded
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _LONGEST_RETRY = 60
 _SMOOTHING = 0.1
@@ -31,11 +26,8 @@ class Admission:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def place(self) -> Place:
-        """An async context manager that holds one place. Entering raises Overloaded at once where the queue is full."""
-        return Place(self)
-
     async def take(self) -> None:
+        """Return when there is a place. Raises Overloaded at once where the queue is full."""
         if self.running < self._concurrency and not self._waiting:
             self.running += 1
             return
@@ -65,24 +57,3 @@ class Admission:
                 turn.set_result(None)
                 return
         self.running -= 1
-
-
-class Place:
-    """One place in an Admission, while its block runs."""
-
-    __slots__ = ("_admission", "_since", "queued")
-
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._since = time.perf_counter()
-        self.queued = 0.0
-        """Seconds spent in the queue."""
-
-    async def __aenter__(self) -> Place:
-        await self._admission.take()
-        now = time.perf_counter()
-        self.queued, self._since = now - self._since, now
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._admission.give_back(time.perf_counter() - self._since)

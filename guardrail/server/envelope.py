@@ -14,6 +14,7 @@ Headers = list[tuple[bytes, bytes]]
 _encode = msgspec.json.Encoder().encode
 
 INTERNAL = Problem(message="The server made a mistake with this request; it is logged under the request id.", type="server_error", code="internal_error")
+SHUTTING_DOWN = Problem(message="The server is shutting down; send the request again.", type="server_error", code="shutting_down")
 
 
 def problem(error: GuardrailError) -> Problem:

@@ -38,7 +38,7 @@ class Metrics:
         ):
             Gauge(name, text, registry=registry).set_function(value)
         Gauge("guardrail_config_info", "The configuration that runs.", ["config_hash"], registry=registry).labels(guard.config_hash).set(1)
-        self._children: dict[tuple[str, ...], Counter] = {}
+        self._children: dict[tuple[Counter, str, str], Counter] = {}
 
     def observe(self, entry: Entry, seconds: float) -> None:
         """Count one request."""
@@ -60,10 +60,10 @@ class Metrics:
         """Everything, in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def _count(self, counter: Counter, *labels: str) -> Counter:
-        # `labels` takes a lock and builds a tuple of strings each time; a plain dictionary is several times faster.
-        key = (counter._name, *labels)
+    def _count(self, counter: Counter, label: str, other: str = "") -> Counter:
+        # `labels` takes a lock and makes its key anew each time; a plain dictionary is several times faster.
+        key = (counter, label, other)
         child = self._children.get(key)
         if child is None:
-            child = self._children[key] = counter.labels(*labels)
+            child = self._children[key] = counter.labels(label, other) if other else counter.labels(label)
         return child

@@ -8,14 +8,34 @@ from guardrail.conversation import is_follow_up, standalone
 from guardrail.types import Message
 
 
-@pytest.mark.parametrize("text", ["And why is that?", "why?", "Tell me more.", "What did he mean by that?", "How so?", "Who objected to it?", "for example?", "and the women?", "What happens to them then?"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "And why is that?",
+        "why?",
+        "Tell me more.",
+        "What did he mean by that?",
+        "How so?",
+        "Who objected to it?",
+        "for example?",
+        "and the women?",
+        "What happens to them then?",
+    ],
+)
 def test_a_message_that_points_back_is_a_follow_up(text: str) -> None:
     assert is_follow_up(text)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["What are the four causes?", "Is it ever right to tell a lie?", "And what is the difference between art and nature?", "Why do you think the soul is immortal?", "Explain the allegory of the Cave.", "virtue"],
+    [
+        "What are the four causes?",
+        "Is it ever right to tell a lie?",
+        "And what is the difference between art and nature?",
+        "Why do you think the soul is immortal?",
+        "Explain the allegory of the Cave.",
+        "virtue",
+    ],
 )
 def test_a_message_with_its_own_subject_is_not(text: str) -> None:
     assert not is_follow_up(text)

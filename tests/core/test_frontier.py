@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,13 +51,15 @@ class Verbatim:
         framing = claim.text.endswith(":")
         verdict = Verdict(rail=self.id, rail_version="1", stage="output", decision="pass" if found or framing else "abstain")
         passage, start = found or (None, 0)
-        sentence = Sentence(start=0, end=len(claim.text), support=1.0 if found else 0.0, passage=passage, source_start=start, source_end=start + len(claim.text))
+        sentence = Sentence(
+            start=0, end=len(claim.text), support=1.0 if found else 0.0, passage=passage, source_start=start, source_end=start + len(claim.text)
+        )
         return Judgement(verdict=verdict, sentence=sentence)
 
 
 async def run(pieces: list[str], *, judge: bool, rail: KeywordRail | None = None) -> tuple[str, Frontier]:
     checks = [TextCheck(reach=rail.reach, check=rail.check)] if rail else []
-    frontier = Frontier(evidence(CAVE, "Er dies in battle."), judge=Verbatim() if judge else None, text_checks=checks)
+    frontier = Frontier(evidence(CAVE, "Er dies in battle."), judge=Verbatim().judge if judge else None, text_checks=checks)
     shown = ""
     for number, piece in enumerate(pieces):
         shown += await frontier.push(piece, final=number == len(pieces) - 1)
@@ -65,7 +69,7 @@ async def run(pieces: list[str], *, judge: bool, rail: KeywordRail | None = None
 
 def split(text: str, cuts: list[int]) -> list[str]:
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(edges)]
 
 
 DRAFT = "Here it stands: Prisoners sit in a cave. [3] The moon is cheese. They see shadows [2]. Er dies in battle."

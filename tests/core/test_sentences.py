@@ -9,7 +9,35 @@ from hypothesis import strategies as st
 from guardrail import sentences
 
 PROSE = st.lists(
-    st.sampled_from(["The soul", " is", " immortal", ".", "!", "?", "...", " ", "\n", "\n\n", '"', "'", ")", "[1]", " [12]", "e.g.", "Mr.", " J. L.", "3.5", "514a", "and", "So", "- ", "é", "。"]),
+    st.sampled_from(
+        [
+            "The soul",
+            " is",
+            " immortal",
+            ".",
+            "!",
+            "?",
+            "...",
+            " ",
+            "\n",
+            "\n\n",
+            '"',
+            "'",
+            ")",
+            "[1]",
+            " [12]",
+            "e.g.",
+            "Mr.",
+            " J. L.",
+            "3.5",
+            "514a",
+            "and",
+            "So",
+            "- ",
+            "é",
+            "。",
+        ]
+    ),
     max_size=40,
 ).map("".join)
 

@@ -40,7 +40,10 @@ def test_broken_yaml_names_the_line() -> None:
 
 
 def test_a_setting_that_needs_another_says_so() -> None:
-    assert mistake("generator: {kind: openai, model: m}") == "site.yaml: generator.base_url is missing: the openai generator needs a server, e.g. http://127.0.0.1:8001/v1."
+    assert (
+        mistake("generator: {kind: openai, model: m}")
+        == "site.yaml: generator.base_url is missing: the openai generator needs a server, e.g. http://127.0.0.1:8001/v1."
+    )
 
 
 def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

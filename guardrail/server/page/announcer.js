@@ -9,11 +9,15 @@ export class Announcer {
   #held = "";
   #timer = 0;
 
+  /** While it is mute nothing is said: the conversation it speaks for is not the one on the page. */
+  mute = false;
+
   constructor(region) {
     this.region = region;
   }
 
   say(text) {
+    if (this.mute) return;
     this.region.append(element("p", {}, text));
     while (this.region.childElementCount > KEPT) this.region.firstElementChild.remove();
   }

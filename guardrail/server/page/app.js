@@ -5,16 +5,18 @@ import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { element } from "./element.js";
 import { Failure } from "./failure.js";
+import { keyForm } from "./key.js";
 import { PassagePanel } from "./passage.js";
 import { PersonaCards } from "./personas.js";
-import { personas, useKey } from "./server.js";
+import { personas } from "./server.js";
 import { attachTheme } from "./theme.js";
 
 const byId = (id) => document.getElementById(id);
 const NEAR_END = 120; // pixels from the end within which the page follows a growing reply
 
 const scroller = byId("scroller");
-const announcer = new Announcer(byId("announcements"));
+const region = byId("announcements");
+const announcer = new Announcer(region);
 const panel = new PassagePanel(byId("passage"));
 const cards = new PersonaCards(byId("personas"), choose);
 const conversations = new Map();
@@ -28,10 +30,9 @@ const composer = new Composer(byId("composer"), {
 function choose(id) {
   if (current?.persona.id === id) return;
   panel.close({ returnFocus: false });
-  announcer.drop();
-  if (current) current.element.hidden = true;
+  if (current) current.show(false);
   current = conversations.get(id);
-  current.element.hidden = false;
+  current.show(true);
   cards.select(id);
   composer.address(current.persona);
   announcer.say(`Now speaking with ${current.persona.name}.`);
@@ -80,19 +81,19 @@ async function start() {
     found = await personas();
     if (!found.length) throw new Failure(404);
   } catch (error) {
-    notice.append(element("div", { class: "failure" }, element("p", {}, error.message), error.kind === 401 ? keyForm() : again()));
+    notice.append(element("div", { class: "failure" }, element("p", {}, error.message), error.kind === 401 ? keyForm(start) : again()));
     announcer.say(error.message);
     return;
   }
-  const outlets = { announcer, changed, openPassage: (...opening) => panel.open(...opening), edit: (text) => composer.write(text) };
+  const outlets = { region, changed, openPassage: (...opening) => panel.open(...opening), edit: (text) => composer.write(text) };
   for (const persona of found) {
     const conversation = new Conversation(persona, outlets);
     conversations.set(persona.id, conversation);
     scroller.append(conversation.element);
   }
   cards.show(found);
-  const asked = decodeURIComponent(location.hash.slice(1));
-  choose(conversations.has(asked) ? asked : found[0].id);
+  const asked = location.hash.slice(1);
+  choose((found.find((persona) => encodeURIComponent(persona.id) === asked) ?? found[0]).id);
 }
 
 function again() {

@@ -1,5 +1,6 @@
 // A conversation with one persona: its turns on the page, what of them is sent along, and the one reply that may be under way.
 
+import { Announcer } from "./announcer.js";
 import { element } from "./element.js";
 import { Failure } from "./failure.js";
 import { converse } from "./server.js";
@@ -12,10 +13,11 @@ export class Conversation {
   #turns = [];
   #abort = null;
 
-  /** `outlets`: openPassage(turn, citation, opener), changed(), edit(text), and the announcer. */
+  /** `outlets`: openPassage(turn, citation, opener), changed(conversation, {grew}), edit(text), and the live `region`. */
   constructor(persona, outlets) {
     this.persona = persona;
     this.outlets = outlets;
+    this.announcer = new Announcer(outlets.region);
     this.list = element("ol", { class: "turns" });
     this.element = element("section", { class: "conversation", "aria-label": `Conversation with ${persona.name}`, hidden: true }, this.#opening(), this.list);
   }
@@ -26,6 +28,12 @@ export class Conversation {
 
   get length() {
     return this.#turns.length;
+  }
+
+  /** Bring it onto the page or take it off; a reply under way goes on, unheard. */
+  show(visible) {
+    this.element.hidden = !visible;
+    this.announcer.mute = !visible;
   }
 
   async ask(question) {
@@ -53,7 +61,7 @@ export class Conversation {
     this.#abort = abort;
     turn.begin();
     this.outlets.changed(this);
-    const { announcer } = this.outlets;
+    const { announcer } = this;
     announcer.drop();
     announcer.say(turn.waitingText);
     try {
@@ -81,10 +89,10 @@ export class Conversation {
         for await (const { text, reply } of converse({ persona: this.persona.id, messages, signal })) {
           if (reply) {
             turn.finish(reply);
-            if (reply.citations.length) this.outlets.announcer.push(` ${reply.citations.length} statements have sources.`);
+            if (reply.citations.length) this.announcer.push(` ${reply.citations.length} statements have sources.`);
           } else {
             turn.append(text);
-            this.outlets.announcer.push(text);
+            this.announcer.push(text);
           }
           this.outlets.changed(this, { grew: true });
         }
@@ -109,7 +117,7 @@ export class Conversation {
       this.outlets.changed(this);
     };
     turn.fail(failure, { retry, edit });
-    this.outlets.announcer.say(failure.message);
+    this.announcer.say(failure.message);
   }
 
   /** What is sent with `turn`: everything before it that got a reply, then its question. */

@@ -12,7 +12,7 @@ const SENTENCES = {
 };
 
 // A fault in the middle of a stream comes without an HTTP status, only with the server's code for it.
-const KINDS = { generator_unavailable: 503, library_unavailable: 503, rail_unavailable: 503, budget_exceeded: 504, overloaded: 429 };
+const KINDS = { generator_unavailable: 503, library_unavailable: 503, rail_unavailable: 503, budget_exceeded: 504, overloaded: 429, shutting_down: 503 };
 
 export class Failure extends Error {
   /** `kind` is an HTTP status, `offline` or `broken`; `retryAfter` is in seconds. */

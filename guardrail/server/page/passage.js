@@ -30,9 +30,10 @@ export class PassagePanel {
     this.#turn?.unmark();
     this.#opener = opener;
     this.#turn = turn;
-    this.#show(citation);
+    // Open first: the statement can only be scrolled clear of a sheet that is there.
     this.panel.hidden = false;
     document.body.dataset.passage = "open";
+    this.#show(citation);
     this.body.querySelector("h2").focus({ preventScroll: true });
     this.body.querySelector("mark.current, mark")?.scrollIntoView({ block: "nearest" });
   }

@@ -23,7 +23,7 @@ export function paragraphsOf(reply, open) {
     const statement = before.at(-1) ?? statements.find((candidate) => candidate.citation.marker === match[0]);
     if (!statement) continue;
     const source = known.find((candidate) => candidate.id === statement.citation.passage_id);
-    buttons.push({ start: match.index, end: match.index + match[0].length, node: () => markerButton(match[0], source, statement.citation, open) });
+    buttons.push({ start: match.index, end: match.index + match[0].length, node: () => markerButton(match[0], source, statement, open) });
   }
   return paragraphs(reply.text, buttons, statements);
 }
@@ -40,27 +40,50 @@ function paragraphs(text, inserts, statements) {
 
 function inline(text, start, end, inserts, statements) {
   const inside = (offset) => offset > start && offset < end;
-  const edges = [start, end, ...[...inserts, ...statements].flatMap((range) => [range.start, range.end]).filter(inside)];
+  const kept = keptTogether(text, start, end, inserts);
+  const edges = [start, end, ...[...inserts, ...statements, ...kept].flatMap((range) => [range.start, range.end]).filter(inside)];
   const cuts = [...new Set(edges)].sort((a, b) => a - b);
   const nodes = [];
+  let group = null;
   for (let i = 0; i + 1 < cuts.length; i += 1) {
-    const insert = inserts.find((range) => range.start === cuts[i] && range.end === cuts[i + 1]);
-    if (insert) {
-      nodes.push(insert.node());
-      continue;
+    const [from, to] = [cuts[i], cuts[i + 1]];
+    const covers = (range) => range.start <= from && to <= range.end;
+    const node = inserts.find((range) => range.start === from && range.end === to)?.node() ?? phrase(text.slice(from, to), statements.filter(covers));
+    const holder = kept.find(covers);
+    if (!holder) nodes.push(node);
+    else if (group?.range === holder) group.node.append(node);
+    else {
+      group = { range: holder, node: element("span", { class: "kept" }, node) };
+      nodes.push(group.node);
     }
-    const words = text.slice(cuts[i], cuts[i + 1]);
-    const owners = statements.filter((range) => range.start <= cuts[i] && cuts[i + 1] <= range.end).map((range) => range.index);
-    nodes.push(owners.length ? element("span", { class: "statement", data: { citations: owners.join(" ") } }, words) : words);
   }
   return nodes;
+}
+
+function phrase(words, owners) {
+  return owners.length ? element("span", { class: "statement", data: { citations: owners.map((owner) => owner.index).join(" ") } }, words) : words;
+}
+
+/** The stretches from the last word before a marker to the end of the markers that follow it: a line may not break inside them. */
+function keptTogether(text, start, end, inserts) {
+  const ranges = [];
+  for (const insert of inserts.filter((range) => range.start >= start && range.end <= end)) {
+    const last = ranges.at(-1);
+    if (last && !text.slice(last.end, insert.start).trim()) {
+      last.end = insert.end;
+      continue;
+    }
+    const word = text.slice(start, insert.start).match(/\S{1,30}\s?$/);
+    if (word) ranges.push({ start: start + word.index, end: insert.end });
+  }
+  return ranges;
 }
 
 function draftMarker(marker) {
   return element("span", { class: "marker" }, marker);
 }
 
-function markerButton(marker, source, citation, open) {
+function markerButton(marker, source, { index, citation }, open) {
   return element(
     "button",
     {
@@ -69,7 +92,7 @@ function markerButton(marker, source, citation, open) {
       "aria-label": `${marker} ${place(source)}: open the passage`,
       "aria-controls": "passage",
       "aria-expanded": "false",
-      data: { passage: source.id },
+      data: { citation: index },
       onclick: (event) => open(citation, event.currentTarget),
     },
     marker,

@@ -3,7 +3,7 @@
 import { place, sources } from "./citations.js";
 import { copyText } from "./clipboard.js";
 import { element } from "./element.js";
-import { useKey } from "./server.js";
+import { keyForm } from "./key.js";
 import { draftParagraphs, paragraphsOf } from "./reply.js";
 import { why } from "./why.js";
 
@@ -68,7 +68,7 @@ export class Turn {
   fail(failure, { retry, edit }) {
     this.#become("failed");
     const button = (label, action) => element("button", { type: "button", class: "button", onclick: action }, label);
-    const ways = failure.kind === 401 ? this.#keyForm(retry) : failure.canRetry ? button("Try again", retry) : button("Change the question", edit);
+    const ways = failure.kind === 401 ? keyForm(retry) : failure.canRetry ? button("Try again", retry) : button("Change the question", edit);
     const code = [typeof failure.kind === "number" ? failure.kind : "", failure.code].filter(Boolean).join(" ");
     this.words.replaceChildren(
       ...draftParagraphs(this.#draft),
@@ -82,7 +82,10 @@ export class Turn {
     this.unmark();
     const index = String(this.reply.citations.indexOf(citation));
     for (const span of this.element.querySelectorAll(".statement")) span.classList.toggle("lit", span.dataset.citations.split(" ").includes(index));
-    for (const button of this.element.querySelectorAll("[aria-controls=passage]")) button.setAttribute("aria-expanded", String(button.dataset.passage === citation.passage_id));
+    // In the text one marker of several is the open one; in the list of sources it is the passage's line.
+    for (const button of this.element.querySelectorAll("button.marker")) button.setAttribute("aria-expanded", String(button.dataset.citation === index));
+    for (const button of this.element.querySelectorAll("button.source")) button.setAttribute("aria-expanded", String(button.dataset.passage === citation.passage_id));
+    this.element.querySelector(".statement.lit")?.scrollIntoView({ block: "nearest" });
   }
 
   unmark() {
@@ -131,15 +134,5 @@ export class Turn {
       setTimeout(() => (button.textContent = label), 2000);
     });
     return button;
-  }
-
-  #keyForm(retry) {
-    const input = element("input", { type: "password", autocomplete: "off", "aria-label": "Access key", placeholder: "Access key", required: true });
-    const submit = (event) => {
-      event.preventDefault();
-      useKey(input.value);
-      retry();
-    };
-    return element("form", { class: "key", onsubmit: submit }, input, element("button", { class: "button" }, "Use this key"));
   }
 }

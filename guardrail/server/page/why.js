@@ -17,7 +17,7 @@ const RAILS = {
   keywords: "Does it hold words that are not allowed?",
 };
 const STAGES = { input: "your message", retrieval: "the passages found", output: "the reply", decode: "the reply as it was written" };
-const DECISIONS = { pass: "passed", modify: "changed it", abstain: "held it back", block: "blocked it" };
+const DECISIONS = { pass: "passed", modify: "changed", abstain: "held back", block: "blocked" };
 const OUTCOMES = { error: "failed", timeout: "ran out of time", skipped: "did not run" };
 const REASONS = { number: "a number no passage has", name: "a name no passage has", quotation: "a quotation no passage has", negation: "says the opposite of the passage" };
 const STEPS = [
@@ -63,11 +63,21 @@ function check(verdicts) {
     element("strong", {}, RAILS[rail] ?? rail),
     element("span", { class: "why-note" }, `${rail} ${version}, on ${STAGES[stage] ?? stage}${mode === "shadow" ? ", watching only" : ""}`),
   );
-  return element("li", {}, head, ...verdicts.map(verdictRow));
+  return element("li", {}, head, ...rows(verdicts));
 }
 
-function verdictRow(verdict) {
-  const said = verdict.outcome === "ok" ? (DECISIONS[verdict.decision] ?? verdict.decision) : (OUTCOMES[verdict.outcome] ?? verdict.outcome);
+/** A row a verdict; where a rail passed several sentences, one row stands for all of those, since each is listed with its support below. */
+function rows(verdicts) {
+  const passed = verdicts.filter((verdict) => verdict.decision === "pass" && verdict.outcome === "ok");
+  if (passed.length < 2) return verdicts.map((verdict) => verdictRow(verdict));
+  const highest = passed.reduce((worst, verdict) => (verdict.score > worst.score ? verdict : worst));
+  const latency = passed.reduce((sum, verdict) => sum + verdict.latency_ms, 0);
+  const others = verdicts.filter((verdict) => !passed.includes(verdict));
+  return [verdictRow({ ...highest, latency_ms: latency }, `${passed.length} passed, highest`), ...others.map((verdict) => verdictRow(verdict))];
+}
+
+function verdictRow(verdict, summary = null) {
+  const said = summary ?? verdictWord(verdict);
   const limit = verdict.threshold === null || verdict.threshold === undefined ? "" : ` of ${number(verdict.threshold)}`;
   return element(
     "div",
@@ -78,6 +88,10 @@ function verdictRow(verdict) {
     element("span", { class: "figure" }, milliseconds(verdict.latency_ms)),
     verdict.reason ? element("span", { class: "check-reason" }, verdict.reason) : null,
   );
+}
+
+function verdictWord({ outcome, decision }) {
+  return outcome === "ok" ? (DECISIONS[decision] ?? decision) : (OUTCOMES[outcome] ?? outcome);
 }
 
 function support(reply) {

@@ -1,0 +1,22 @@
+"""`guardrail serve`: the HTTP server and the web chat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from guardrail.cli.opening import config_option
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Where to listen; 0.0.0.0 lets other machines in.  [default: the configuration's, 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="0 takes any free one.  [default: the configuration's, 8000]")
+@config_option
+def serve(host: str | None, port: int | None, config: Path | None) -> None:
+    """Start the HTTP server, and the web chat at /. Ctrl-C lets running replies finish and stops."""
+    from guardrail import settings
+    from guardrail.server.run import serve as run
+
+    chosen = settings.load(config)
+    run(chosen, host=host or chosen.server.host, port=chosen.server.port if port is None else port)

@@ -1,0 +1,298 @@
+"""Answers made of whole sentences from the passages, word for word. What no passage says cannot be said, so this generator is always there to fall back on."""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import Stemmer
+
+from guardrail import sentences
+from guardrail.late_interaction import maxsim
+from guardrail.protocols import Chunk
+from guardrail.types import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from guardrail.protocols import Encoder, Prompt
+    from guardrail.types import Evidence, Hit, Passage
+
+LEAD_INS = ("In the {work} ({locator}) it stands thus:",)
+"""For a persona that brings none."""
+
+_PASSAGES = 5
+_MOST_SENTENCES = 5
+_LENGTH = 115
+"""Words after which an answer gets no further sentence."""
+_LATE, _MEAN, _LEXICAL = 0.4, 0.2, 0.4
+_RETRIEVED, _TITLE = 3.0, 0.4
+_OPENING = 0.1
+"""What the first sentence of a passage is worth more than the others: it says what the passage is about."""
+_KEPT = 0.72
+"""A sentence with this share of the best one's score belongs to the answer."""
+_TOPIC = 0.5
+"""The first sentence of a passage is quoted before a later one where it has this share of its score."""
+_NEAR = 0.85
+"""A second passage must be worth this share of the first one."""
+_GAIN = 0.45
+"""A second passage must bring this share of the question's words, by rarity, that the first one's sentences lack."""
+_SAME = 0.93
+"""Two sentences nearer than this say the same."""
+
+_WORD = re.compile(r"\d+|[^\W\d_]+(?:['’][^\W\d_]+)?")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_FUNCTION = frozenset(
+    """
+    a an the of in on at to for from by with about as into and or but nor if than then so that this these those it its is are was were be been being am do does
+    did has have had can could would should will shall may might must not no i me my you your yours he his him she her they them their we us our what which who
+    whom whose how why when where there here tell say says said explain describe please according mean means meant think thought really give many much
+    """.split()  # noqa: SIM905 - a list of quoted words would be three times as long
+)
+_DANGLING = re.compile(
+    r"""["'“‘(]?(?:this|these|that|those|he|she|it|they|his|her|hers|its|their|theirs|him|them|such|both|neither|another
+    |the\ (?:same|latter|former|second|third|others?)|but|however|thus|therefore|hence|so|and|or|yet|for|then|moreover|furthermore|likewise|similarly
+    |instead|otherwise|also|still|nevertheless|consequently|accordingly)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_stem = Stemmer.Stemmer("english").stemWord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sentence:
+    """One sentence of a passage."""
+
+    position: int
+    text: str
+    words: frozenset[str]
+    length: int
+    """In words."""
+    rows: tuple[int, ...] | None
+    """Its rows among the passage's token states; None without an encoder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Scored:
+    """A sentence with what speaks for it, 0 to about 1."""
+
+    sentence: _Sentence
+    score: float
+    tokens: NDArray[np.float32] | None
+
+    @property
+    def position(self) -> int:
+        return self.sentence.position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Source:
+    """A passage with its sentences in order; `worth` says how well it answers."""
+
+    hit: Hit
+    scored: tuple[_Scored, ...]
+    worth: float
+
+    @property
+    def best(self) -> _Scored:
+        return max(self.scored, key=lambda scored: (scored.score, -scored.position))
+
+
+class Quotation:
+    """Picks whole sentences, five at most, that answer the question and puts the persona's lead-in, with work and locator, before those of each passage.
+
+    Sentences are ranked by late interaction with the question (ColBERT, Khattab & Zaharia 2020, eq. 3), by the cosine of the mean token states, and by the
+    share of the question's words they hold, weighted by rarity; without an encoder by the words alone. The same evidence always gives the same answer.
+    Its tokens are words and punctuation marks: usage counts those of the question and the passages read, and those written.
+    """
+
+    name = "quotation"
+
+    def __init__(self, *, lead_ins: Mapping[str, Sequence[str]] | None = None, encoder: Encoder | None = None, max_tokens: int = 400) -> None:
+        """`lead_ins`: for each persona id its forms, in which `{work}` and `{locator}` are filled in. `encoder`: the one that made the hits' token states."""
+        self._lead_ins = {persona: tuple(forms) or LEAD_INS for persona, forms in (lead_ins or {}).items()}
+        self._encoder = encoder
+        self._max_tokens = max_tokens
+        self._sentences = lru_cache(maxsize=2048)(self._cut)  # of passages, never of what users wrote
+
+    def is_framing(self, sentence: str, evidence: Evidence) -> bool:
+        """Whether `sentence` is a lead-in to one of the passages and nothing more, so that it states no doctrine."""
+        sentence = sentence.strip()
+        return any(sentence == _fill(form, hit.passage) for hit in evidence.hits for form in self._forms(evidence))
+
+    async def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
+        evidence = prompt.evidence
+        limit = self._max_tokens if prompt.sampling.max_tokens is None else prompt.sampling.max_tokens
+        read = _count(evidence.question.text) + sum(_count(hit.passage.text) for hit in evidence.hits[:_PASSAGES])
+        pieces = self._compose(evidence)
+        lengths = [_count(piece) for piece in pieces]
+        fitting = 2  # a lead-in and a sentence are written whatever the limit
+        while fitting < len(pieces) and sum(lengths[: fitting + 1]) <= limit:
+            fitting += 1
+        if fitting < len(pieces) and fitting > 2 and pieces[fitting - 1].endswith(":"):
+            fitting -= 1
+        for piece in pieces[: fitting - 1]:
+            yield Chunk(text=piece)
+        reason: Literal["stop", "length"] = "stop" if fitting >= len(pieces) else "length"
+        usage = Usage(prompt_tokens=read, completion_tokens=sum(lengths[:fitting]))
+        yield Chunk(text="".join(pieces[fitting - 1 : fitting]), finish_reason=reason, usage=usage)
+
+    async def warm_up(self) -> None:
+        """Nothing to load."""
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    def _forms(self, evidence: Evidence) -> tuple[str, ...]:
+        return self._lead_ins.get(evidence.question.request.persona, LEAD_INS)
+
+    def _compose(self, evidence: Evidence) -> list[str]:
+        """The answer in pieces, a lead-in or a sentence each, with the white space before it."""
+        asked = self._asked(evidence)
+        sources = self._sources(evidence, asked)
+        if not sources:
+            return []
+        first = sources[0]
+        quoted = [(first, _pick(first, (), most=_MOST_SENTENCES, length=_LENGTH))]
+        second = _complement(sources, quoted[0][1], asked)
+        if second is not None:
+            chosen = _pick(first, (), most=_MOST_SENTENCES - 2, length=_LENGTH * 2 // 3)
+            quoted = [(first, chosen), (second, _pick(second, chosen, most=2, length=_LENGTH // 2))]
+        pieces: list[str] = []
+        forms = self._forms(evidence)
+        for source, picked in quoted:
+            passage = source.hit.passage
+            if picked:
+                form = forms[zlib.crc32(passage.id.encode()) % len(forms)]
+                pieces.append(("\n\n" if pieces else "") + _fill(form, passage))
+                pieces += [("\n\n" if i == 0 else " ") + scored.sentence.text for i, scored in enumerate(picked)]
+        return pieces
+
+    def _asked(self, evidence: Evidence) -> dict[str, float]:
+        """The question's words with their share of its weight: idf over the sentences at hand."""
+        known = [sentence for hit in evidence.hits[:_PASSAGES] for sentence in self._sentences(hit.passage.text)]
+        spread = Counter(word for sentence in known for word in sentence.words)
+        rarity = {word: math.log(1 + len(known) / (1 + spread[word])) for word in sorted(_words(evidence.question.text))}
+        total = sum(rarity.values()) or 1.0
+        return {word: weight / total for word, weight in rarity.items()}
+
+    def _sources(self, evidence: Evidence, asked: Mapping[str, float]) -> list[_Source]:
+        """The passages with their sentences scored, the one that answers best first."""
+        encoding = evidence.question.encoding
+        query = encoding.tokens if encoding is not None and self._encoder is not None else None
+        found = []
+        for hit in evidence.hits[:_PASSAGES]:
+            scored = tuple(_score(sentence, hit, asked, query) for sentence in self._sentences(hit.passage.text))
+            if scored:
+                title = sum(asked[word] for word in asked.keys() & _words(hit.passage.title))
+                worth = _RETRIEVED * hit.score + max(one.score for one in scored) + _TITLE * title
+                found.append(_Source(hit=hit, scored=scored, worth=worth))
+        return sorted(found, key=lambda source: -source.worth)
+
+    def _cut(self, text: str) -> tuple[_Sentence, ...]:
+        """The sentences of a passage."""
+        places = None
+        if self._encoder is not None:
+            places = np.array(self._encoder.content_spans(text), dtype=np.int64).reshape(-1, 2)
+        return tuple(
+            _Sentence(
+                position=position,
+                text=text[start:end],
+                words=_words(text[start:end]),
+                length=len(text[start:end].split()),
+                rows=None if places is None else tuple(np.flatnonzero((places[:, 0] >= start) & (places[:, 1] <= end)).tolist()),
+            )
+            for position, (start, end) in enumerate(sentences.spans(text))
+        )
+
+
+def _score(sentence: _Sentence, hit: Hit, asked: Mapping[str, float], query: NDArray[np.float32] | None) -> _Scored:
+    score = sum(weight for word, weight in asked.items() if word in sentence.words)
+    tokens = None
+    if query is not None and sentence.rows is not None:
+        tokens = hit.tokens[[row for row in sentence.rows if row < len(hit.tokens)]]
+        score = _LATE * max(0.0, maxsim(query, tokens)) + _MEAN * max(0.0, _mean_cosine(query, tokens)) + _LEXICAL * score
+    return _Scored(sentence=sentence, score=score + (_OPENING if sentence.position == 0 else 0.0), tokens=tokens)
+
+
+def _complement(sources: Sequence[_Source], chosen: Sequence[_Scored], asked: Mapping[str, float]) -> _Source | None:
+    """Another passage that is nearly as good and speaks of a good part of the question that the chosen sentences leave out."""
+    covered = frozenset[str]().union(*(scored.sentence.words for scored in chosen))
+    missing = {word: weight for word, weight in asked.items() if word not in covered}
+    for source in sources[1:]:
+        brings = sum(weight for word, weight in missing.items() if word in source.best.sentence.words)
+        if brings >= _GAIN and source.worth >= _NEAR * sources[0].worth:
+            return source
+    return None
+
+
+def _pick(source: _Source, chosen: Sequence[_Scored], *, most: int, length: int) -> list[_Scored]:
+    """Sentences of one passage in their order: the best ones, each with what it needs to be understood, none that repeats another, then what follows them."""
+    passage, best = source.scored, source.best
+    ranked = sorted(passage, key=lambda scored: (-scored.score, scored.position))
+    good = [scored for scored in ranked if scored.score >= _KEPT * best.score]
+    if best.position and passage[0].score >= _TOPIC * best.score:
+        good.insert(1, passage[0])
+    follows = passage[1:] if best.position == 0 else passage[best.position + 1 : best.position + 2]
+    picked: dict[int, _Scored] = {}
+    for scored in (*good, *follows):
+        needed = [other for other in _with_context(passage, scored) if other.position not in picked]
+        words = sum(other.sentence.length for other in (*picked.values(), *needed))
+        if picked and (words > length or len(picked) + len(needed) > most):
+            continue
+        if not any(_repeats(other, (*chosen, *picked.values())) for other in needed):
+            picked.update({other.position: other for other in needed})
+    return [picked[position] for position in sorted(picked)]
+
+
+def _with_context(passage: Sequence[_Scored], scored: _Scored) -> Sequence[_Scored]:
+    """The sentence, and those before it as long as one begins with a word that points back."""
+    first = scored.position
+    while first > 0 and _DANGLING.match(passage[first].sentence.text):
+        first -= 1
+    return passage[first : scored.position + 1]
+
+
+def _repeats(scored: _Scored, others: Sequence[_Scored]) -> bool:
+    words = scored.sentence.words
+    for other in others:
+        shared = len(words & other.sentence.words)
+        if shared and shared >= _SAME * min(len(words), len(other.sentence.words)):
+            return True
+        if scored.tokens is not None and other.tokens is not None and maxsim(scored.tokens, other.tokens) > _SAME:
+            return True
+    return False
+
+
+def _fill(form: str, passage: Passage) -> str:
+    """The lead-in with work and locator; a work that brings its own article, or begins with `On`, gets none from the form."""
+    work = passage.work or passage.title
+    if work.split(" ", 1)[0] in ("A", "An", "The", "On"):
+        form = form.replace("the {work}", "{work}").replace("The {work}", "{work}")
+    if not passage.locator:
+        form = form.replace(" ({locator})", "")
+    return " ".join(form.format(work=work, locator=passage.locator).split())
+
+
+def _mean_cosine(query: NDArray[np.float32], tokens: NDArray[np.float32]) -> float:
+    """Cosine of the two texts' mean token states; 0 where either is empty."""
+    if not len(query) or not len(tokens):
+        return 0.0
+    one, other = query.mean(axis=0), tokens.mean(axis=0)
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other) + 1e-9))
+
+
+def _words(text: str) -> frozenset[str]:
+    """The stems of the words that carry meaning."""
+    return frozenset(_stem(word) for word in (match.group().lower() for match in _WORD.finditer(text)) if word not in _FUNCTION)
+
+
+def _count(text: str) -> int:
+    return sum(1 for _ in _TOKEN.finditer(text))

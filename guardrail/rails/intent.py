@@ -1,0 +1,116 @@
+"""The user's intent, read from the one encoding by a small calibrated classifier."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from guardrail.errors import ConfigurationError, RailError
+from guardrail.types import Intent, Verdict
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from guardrail.protocols import Encoder, IntentClassifier, Need, Screening
+    from guardrail.types import Encoding, Stage
+
+WEIGHTS = Path(__file__).with_name("intent.safetensors")
+QUESTION = "question"
+_EXAMPLES = (
+    ("What is virtue?", frozenset({QUESTION})),
+    ("Should I fear death?", frozenset({QUESTION})),
+    ("What is the capital of France?", frozenset({"out_of_scope"})),
+    ("Hello, nice to meet you", frozenset({"greeting", "smalltalk"})),
+)
+"""The self-test: texts and the labels they may get."""
+
+
+class IntentHead:
+    """Multinomial logistic regression on the sentence vector, with a temperature (Guo et al. 2017) fitted on rows of their own.
+
+    A label other than `question` is given only where its probability reaches the label's threshold: to turn a real question away is the worst mistake.
+    """
+
+    def __init__(self, labels: tuple[str, ...], weight: NDArray[np.float32], bias: NDArray[np.float32], thresholds: dict[str, float]) -> None:
+        """weight: (labels, dimensions), bias: (labels,), both already divided by the temperature; thresholds: 0 to 1 by label."""
+        self.labels = labels
+        self.weight = weight
+        self.bias = bias
+        self.thresholds = thresholds
+        self._floor = np.array([thresholds.get(label, 0.0) for label in labels], dtype=np.float32)
+
+    @classmethod
+    def load(cls, encoder: Encoder, path: Path = WEIGHTS) -> IntentHead:
+        """The head in the file at `path`. Raises ConfigurationError where it is damaged or was made for another encoder than `encoder`."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
+            labels, thresholds = tuple(json.loads(metadata["labels"])), json.loads(metadata["thresholds"])
+            fingerprint = metadata["encoder"]
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise ConfigurationError(f"The intent head {path.name} cannot be read: train it again with `python -m guardrail.finetune.intent`.") from error
+        if fingerprint != encoder.fingerprint:
+            raise ConfigurationError(f"The intent head {path.name} was made for another encoder: train it again with `python -m guardrail.finetune.intent`.")
+        if weight.shape != (len(labels), encoder.dimensions) or bias.shape != (len(labels),) or QUESTION not in labels:
+            raise ConfigurationError(f"The intent head {path.name} has the wrong shape: train it again with `python -m guardrail.finetune.intent`.")
+        return cls(labels, weight, bias, thresholds)
+
+    def probabilities(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrated probability of each label; vector: (dimensions,) or (n, dimensions), result (labels,) or (n, labels)."""
+        logits = vector @ self.weight.T + self.bias
+        scaled = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        shares: NDArray[np.float32] = scaled / scaled.sum(axis=-1, keepdims=True)
+        return shares
+
+    def classify(self, encoding: Encoding) -> Intent:
+        """The intent of one message and its probability."""
+        probabilities = self.probabilities(encoding.vector)
+        allowed = np.where(probabilities >= self._floor, probabilities, -1.0)
+        best = int(allowed.argmax())
+        return Intent(label=self.labels[best], score=float(probabilities[best]))
+
+
+class IntentRail:
+    """Reports the intent in the verdict log. Its decision is always `pass`: the chat branches on the label, and no label of it is an offence.
+
+    `score` is the probability of being out of scope; the finding's type is the label.
+    """
+
+    id = "intent"
+    version = "1"
+    stage: Stage = "input"
+    reach = 0
+    needs: frozenset[Need] = frozenset({"encoding"})
+
+    def __init__(self, head: IntentClassifier, encoder: Encoder) -> None:
+        """`encoder` is used by the self-test alone."""
+        self._head = head
+        self._encoder = encoder
+
+    async def check(self, subject: Screening) -> Verdict:
+        """Always `pass`; `reason` names the label."""
+        began = time.perf_counter()
+        if subject.encoding is None:
+            raise RailError("The intent rail needs the message's encoding: run it after the encoder.")
+        intent = self._head.classify(subject.encoding)
+        return Verdict(
+            rail=self.id,
+            rail_version=self.version,
+            stage=self.stage,
+            decision="pass",
+            score=intent.score if intent.label == "out_of_scope" else 0.0,
+            reason=intent.label,
+            latency_ms=(time.perf_counter() - began) * 1000,
+        )
+
+    async def warm_up(self) -> None:
+        """Classify four texts whose intent is known; raises RailError if one comes out wrong."""
+        for (_, expected), encoding in zip(_EXAMPLES, self._encoder.encode([text for text, _ in _EXAMPLES]), strict=True):
+            if self._head.classify(encoding).label not in expected:
+                raise RailError("The intent rail fails its self-test: its head does not fit the encoder.")

@@ -1,0 +1,220 @@
+"""`POST /v1/chat/completions` in OpenAI's shape, streamed and not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import msgspec
+
+from guardrail import presentation, types
+from guardrail.errors import GuardrailError, InvalidRequest, UnknownModel
+from guardrail.server import envelope, wire
+from guardrail.server.access import ENTRY
+from guardrail.server.client import Client
+from guardrail.server.event_stream import DONE, EventStream
+from guardrail.server.reading import Reader
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from guardrail.assemble import Guardrail
+    from guardrail.server.access import Entry
+    from guardrail.server.gate import Gate
+    from guardrail.server.metrics import Metrics
+
+_encode = msgspec.json.Encoder().encode
+_DECISION = b"x-guardrail-decision"
+_CONFIG = b"x-guardrail-config"
+
+
+class Completions:
+    """An ASGI endpoint."""
+
+    def __init__(self, guard: Guardrail, gate: Gate, metrics: Metrics) -> None:
+        self._guard = guard
+        self._gate = gate
+        self._metrics = metrics
+        self._reader = Reader(wire.ChatRequest)
+        self._config_hash = guard.config_hash
+        self._settings = guard.settings.server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = Client(scope, receive, send, self._settings)
+        entry: Entry = scope[ENTRY]
+        asked = self._reader.read(await client.body())
+        request = self._request(asked, entry)
+        answer = self._stream if asked.stream else self._whole
+        await answer(client, entry, request, asked)
+
+    async def _whole(self, client: Client, entry: Entry, request: types.Request, asked: wire.ChatRequest) -> None:
+        async with client.turn(), self._gate.place(entry):
+            reply = await self._guard.reply(request)
+        usage, source = _usage(reply)
+        self._note(entry, reply, usage)
+        refused = isinstance(reply, types.Refusal)
+        completion = wire.ChatCompletion(
+            id=f"chatcmpl-{request.id}",
+            created=int(time.time()),
+            model=asked.model,
+            choices=[
+                wire.Choice(
+                    message=wire.ReplyMessage(content=reply.text, refusal=reply.text if refused else None, annotations=_annotations(reply)),
+                    finish_reason="content_filter" if refused else "stop",
+                )
+            ],
+            usage=usage,
+            guardrail=self._guarded(reply, source),
+            system_fingerprint=self._config_hash,
+        )
+        await client.respond(200, _encode(completion), [(_DECISION, presentation.decision(reply).encode())])
+
+    async def _stream(self, client: Client, entry: Entry, request: types.Request, asked: wire.ChatRequest) -> None:
+        entry.stream = True
+        writer = ChunkWriter(id_=f"chatcmpl-{request.id}", model=asked.model, config_hash=self._config_hash)
+        stream: EventStream | None = None
+        try:
+            async with client.turn() as turn:
+                # The decision of a stream is not known when its headers leave: it stands in the final chunk.
+                stream = EventStream(client, turn, [(_DECISION, b"stream")])
+                async with self._gate.place(entry), aclosing(self._guard.stream(request)) as events:
+                    async for event in events:
+                        if isinstance(event, types.Delta):
+                            await stream.send(writer.text(event.text))
+                        else:
+                            reply = event
+                usage, source = _usage(reply)
+                self._note(entry, reply, usage)
+                ending = writer.final(reply, self._guarded(reply, source))
+                if asked.stream_options is not None and asked.stream_options.include_usage:
+                    ending += writer.usage(usage)
+                await stream.end(ending + DONE)
+        except GuardrailError as error:
+            if stream is None or not stream.started:
+                raise
+            entry.error = error.code
+            await stream.end(error_event(envelope.problem(error)))
+        except asyncio.CancelledError:
+            # The server's time to shut down is over: whoever still listens is told.
+            if stream is not None and stream.started:
+                await stream.end(error_event(envelope.SHUTTING_DOWN))
+            raise
+        except Exception:
+            if stream is not None and stream.started:
+                await stream.end(error_event(envelope.INTERNAL))
+            raise
+        finally:
+            if stream is not None:
+                stream.close()
+
+    def _request(self, asked: wire.ChatRequest, entry: Entry) -> types.Request:
+        if asked.model not in self._guard.personas:
+            raise UnknownModel(f"There is no model of that name; the models are the personas: {', '.join(sorted(self._guard.personas))}.", param="model")
+        if asked.logprobs:
+            raise InvalidRequest("logprobs: log probabilities are not supported.", param="logprobs")
+        entry.persona = asked.model
+        messages = tuple(_message(message, number) for number, message in enumerate(asked.messages))
+        if self._settings.log_text:
+            entry.asked = messages[-1].content
+        stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
+        return types.Request(
+            id=entry.id,
+            persona=asked.model,
+            messages=messages,
+            sampling=types.Sampling(
+                temperature=asked.temperature,
+                top_p=asked.top_p,
+                max_tokens=asked.max_completion_tokens or asked.max_tokens,
+                stop=stop,
+                seed=asked.seed,
+            ),
+            works=tuple(asked.guardrail.works) if asked.guardrail is not None else (),
+        )
+
+    def _guarded(self, reply: types.Reply, usage_source: str) -> wire.Guarded:
+        shown = presentation.reply_object(reply)
+        del shown["text"]
+        return wire.Guarded(**shown, decision=presentation.decision(reply), config_hash=self._config_hash, usage_source=usage_source)
+
+    def _note(self, entry: Entry, reply: types.Reply, usage: wire.TokenUsage) -> None:
+        entry.reply = presentation.kind(reply)
+        entry.decision = presentation.decision(reply)
+        entry.prompt_tokens, entry.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+        entry.milliseconds |= presentation.timings_object(reply.timings)
+        if self._settings.log_text:
+            entry.answered = reply.text
+        self._metrics.judge(reply.verdicts)
+
+
+class ChunkWriter:
+    """The events of one streamed completion. All but the text is encoded once."""
+
+    __slots__ = ("_after", "_before", "_chunk", "_first")
+
+    def __init__(self, *, id_: str, model: str, config_hash: str) -> None:
+        mark = "\x00"
+        self._chunk = wire.ChatCompletionChunk(id=id_, created=int(time.time()), model=model, choices=[], system_fingerprint=config_hash)
+        frame = self._event([wire.ChunkChoice(delta=wire.Delta(content=mark))])
+        self._before, self._after = frame.split(_encode(mark))
+        self._first = True
+
+    def text(self, text: str) -> bytes:
+        """The next piece of the reply; the first one is told apart by its role."""
+        if self._first:
+            self._first = False
+            return self._event([wire.ChunkChoice(delta=wire.Delta(role="assistant", content=""))]) + self.text(text)
+        return self._before + _encode(text) + self._after
+
+    def final(self, reply: types.Reply, guarded: wire.Guarded) -> bytes:
+        """Why the reply ended, and what the rails found."""
+        refused = isinstance(reply, types.Refusal)
+        delta = wire.Delta(refusal=reply.text if refused else None, annotations=_annotations(reply) or None)
+        return self._event([wire.ChunkChoice(delta=delta, finish_reason="content_filter" if refused else "stop")], guardrail=guarded)
+
+    def usage(self, usage: wire.TokenUsage) -> bytes:
+        return self._event([], usage=usage)
+
+    def _event(self, choices: list[wire.ChunkChoice], *, usage: wire.TokenUsage | None = None, guardrail: wire.Guarded | None = None) -> bytes:
+        return b"data: " + _encode(msgspec.structs.replace(self._chunk, choices=choices, usage=usage, guardrail=guardrail)) + b"\n\n"
+
+
+def error_event(said: wire.Problem) -> bytes:
+    """An error in a stream that has begun; the stream ends with it."""
+    return b"event: error\ndata: " + envelope.envelope(said) + b"\n\n"
+
+
+def _message(message: wire.ChatMessage, number: int) -> types.Message:
+    text = message.text
+    if text is None:
+        raise InvalidRequest(f"Message {number + 1} has no content: give it a text.", param=f"messages[{number}].content")
+    return types.Message(role="system" if message.role == "developer" else message.role, content=text)
+
+
+def _usage(reply: types.Reply) -> tuple[wire.TokenUsage, str]:
+    """The generator's own count of tokens, or a count of white-space words where it gave none; and which of the two it is."""
+    usage = reply.draft.usage if isinstance(reply, types.Answer) else None
+    if usage is not None:
+        prompt, completion, source = usage.prompt_tokens, usage.completion_tokens, "generator"
+    else:
+        prompt = sum(len(message.content.split()) for message in reply.request.messages)
+        completion, source = len(reply.text.split()), "words"
+    return wire.TokenUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion), source
+
+
+def _annotations(reply: types.Reply) -> list[wire.Annotation]:
+    if not isinstance(reply, types.Answer):
+        return []
+    return [
+        wire.Annotation(
+            url_citation=wire.UrlCitation(
+                start_index=citation.answer_start,
+                end_index=citation.answer_end,
+                title=f"{citation.work} {citation.locator}".strip(),
+                url=f"urn:guardrail:passage:{quote(citation.passage_id, safe='')}",
+            )
+        )
+        for citation in reply.citations
+    ]

