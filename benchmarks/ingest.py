@@ -8,7 +8,6 @@ Prints build time, passages and words a second, size on disk by file, and the p5
 from __future__ import annotations
 
 import argparse
-import asyncio
 import shutil
 import sys
 import tempfile
@@ -42,8 +41,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="ingest-"))
     try:
         measure_build(files, folder / "index", encoder, words)
-        with Generation.open(folder / "index", fingerprint=encoder.fingerprint) as generation:
-            measure_queries(generation, encoder, options.queries)
+        measure_queries(folder / "index", encoder, options.queries)
     finally:
         shutil.rmtree(folder)
 
@@ -63,25 +61,24 @@ def measure_build(files: list[Path], out: Path, encoder: MiniLM, words: int) -> 
     print(f"open     {(time.perf_counter() - start) * 1000:.0f} ms with every hash checked")
 
 
-def measure_queries(generation: Generation, encoder: MiniLM, count: int) -> None:
+def measure_queries(folder: Path, encoder: MiniLM, count: int) -> None:
     """Queries are the first twelve words of passages drawn at random."""
-    random = np.random.default_rng(0)
-    rows = random.choice(generation.manifest.passages, min(count, generation.manifest.passages), replace=False)
-    texts = [" ".join(passage.text.split()[:12]) for passage in generation.passages(rows.tolist())]
-    retriever = LibraryRetriever(generation, encoder)
+    with Generation.open(folder, fingerprint=encoder.fingerprint) as generation:
+        random = np.random.default_rng(0)
+        rows = random.choice(generation.manifest.passages, min(count, generation.manifest.passages), replace=False)
+        texts = [" ".join(passage.text.split()[:12]) for passage in generation.passages(rows.tolist())]
+    with LibraryRetriever(folder, encoder) as retriever:
 
-    async def ask(text: str) -> tuple[float, float]:
-        start = time.perf_counter()
-        (encoding,) = encoder.encode([text])
-        encoded = time.perf_counter()
-        await retriever.retrieve(Query(encoding=encoding))
-        return time.perf_counter() - start, time.perf_counter() - encoded
+        def ask(text: str) -> tuple[float, float]:
+            start = time.perf_counter()
+            (encoding,) = encoder.encode([text])
+            encoded = time.perf_counter()
+            retriever.search(Query(encoding=encoding))
+            return time.perf_counter() - start, time.perf_counter() - encoded
 
-    async def run() -> list[tuple[float, float]]:
-        await ask(texts[0])
-        return [await ask(text) for text in texts]
-
-    for name, values in zip(("query", "search"), np.array(asyncio.run(run())).T * 1000, strict=True):
+        ask(texts[0])
+        milliseconds = np.array([ask(text) for text in texts]).T * 1000
+    for name, values in zip(("query", "search"), milliseconds, strict=True):
         print(f"{name:8} p50 {np.percentile(values, 50):.1f} ms, p95 {np.percentile(values, 95):.1f} ms over {len(values)}")
 
 

@@ -49,14 +49,14 @@ class Guardrail:
     """A chat behind rails. Made by `from_config` or `default`.
 
     Used from async code (`reply`, `stream`) or from plain code (`ask`, `check_input`, `check_output`). Models load on the first use, or when `start` is awaited.
-    `close` (or `aclose`) gives everything back. Safe to share between threads and requests.
+    `close` (or `aclose`) gives everything back. Safe to share between threads.
     """
 
     def __init__(self, settings: Settings, *, generator: Generator | None = None) -> None:
         """`generator` takes the place of the configured one. Raises ConfigurationError."""
         self.settings = settings
         self.personas = _personas(settings)
-        self._template = _template(settings)
+        self.template = _template(settings)
         self._generator = generator
         self._check_rails()
         self._pool = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="guardrail")
@@ -89,7 +89,7 @@ class Guardrail:
     @property
     def config_hash(self) -> str:
         """SHA-256 over the settings, the persona cards and the template, cut to 16 digits. Keys and passwords do not enter it."""
-        parts = [_public(self.settings), *sorted(persona.hash for persona in self.personas.values()), self._template.reference]
+        parts = [_public(self.settings), *sorted(persona.hash for persona in self.personas.values()), self.template.reference]
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
     # -- async --------------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ class Guardrail:
         generator = self._generator or _generator(settings.generator, quotation)
         return Parts(
             personas=self.personas,
-            template=self._template,
+            template=self.template,
             generator=generator,
             fallback=quotation if generator is not quotation else None,
             encoder=encoder,

@@ -186,15 +186,12 @@ def _publish(job: _Job, found: collection.Collection, old: Generation | None, kn
     moved = any(id_ in before and (before[id_].root, before[id_].document.uri) != (gathered.root, gathered.document.uri) for id_, gathered in now.items())
     if old is not None and same_cut and not (changed or result.deleted or moved) and roots == old.manifest.roots:
         return result
-    documents = [
-        StoredDocument(
-            document=gathered.document,
-            root=gathered.root,
-            reader=gathered.reader,
-            chunks=before[id_].chunks if same_cut and id_ not in changed else tuple(chunk(gathered.document, job.encoder, job.chunking)),
-        )
-        for id_, gathered in now.items()
-    ]
+    documents: list[StoredDocument] = []
+    for done, (id_, gathered) in enumerate(now.items()):
+        job.report(Progress(step="cut", done=done, total=len(now)))
+        chunks = before[id_].chunks if same_cut and id_ not in changed else tuple(chunk(gathered.document, job.encoder, job.chunking))
+        documents.append(StoredDocument(document=gathered.document, root=gathered.root, reader=gathered.reader, chunks=chunks))
+    job.report(Progress(step="cut", done=len(now), total=len(now)))
     pieces = [(stored.document.text[piece.start : piece.end], piece.tokens) for stored in documents for piece in stored.chunks]
     keys = [key(text) for text, _ in pieces]
     embeddings = Embeddings(job.encoder, job.out / STAGING)
@@ -211,8 +208,10 @@ def _publish(job: _Job, found: collection.Collection, old: Generation | None, kn
         SparseIndex.build(text for text, _ in pieces).save(folder / SPARSE)
         return embeddings.write(folder, keys)
 
+    job.report(Progress(step="write", done=0, total=len(keys)))
     name = publish.publish(job.out, fill, documents=documents, encoder=job.entry, chunking=job.chunking, roots=roots)
     publish.collect_garbage(job.out, name)
+    job.report(Progress(step="write", done=len(keys), total=len(keys)))
     return replace(
         result,
         generation=name,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from guardrail.index.generation import Root, StoredDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+_LINE = re.compile(r"(\.jsonl)#\d+\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,16 @@ class _File:
     uri: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Survey:
+    files: dict[Path, _File] = field(default_factory=dict)
+    """By resolved path."""
+    ignored: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    unreadable: set[Path] = field(default_factory=set)
+    """Files and folders whose documents are kept as they were."""
+
+
 def roots(paths: Sequence[Path], *, persona: str, work: str) -> tuple[Root, ...]:
     """The roots that `paths` name, each once. Raises LibraryError for a path that does not exist."""
     found: dict[str, Root] = {}
@@ -60,39 +73,27 @@ def gather(roots: Sequence[Root], *, known: Sequence[StoredDocument], known_root
     A file that is as `known` has it is not parsed again. Where one cannot be read any more, the version that is known stays.
     The folder `skip` is not entered.
     """
-    given = {root.path for root in roots}
-    taken = {stored.document.source_id: as_known(stored) for stored in known if stored.root not in given}
-    files: dict[Path, _File] = {}
-    failures: list[Failure] = []
-    ignored: list[str] = []
-    stays: list[tuple[str, str]] = []
-    for root in roots:
-        for found in _walk(root, skip.resolve()):
+    survey = _survey(roots, skip.resolve())
+    taken = _from_other_roots(known, {root.path for root in roots}, survey.files)
+    parsed = {(stored.root, stored.document.uri): stored.document for stored in known if stored.reader == READER_VERSION}
+    failures, unreadable = survey.failures, survey.unreadable
+    total = len(survey.files)
+    for done, (path, file) in enumerate(survey.files.items()):
+        report(Progress(step="read", done=done, total=total))
+        for item in _documents(file, parsed if file.root in known_roots else {}):
+            found = item if isinstance(item, Failure) else _named(item, file, taken)
             if isinstance(found, Failure):
                 failures.append(found)
-                stays.append((root.path, found.path))
-            elif found.path.suffix.lower() in SUFFIXES or found.path == Path(root.path):
-                files.setdefault(found.path.resolve(), found)
+                if found.path == file.uri:
+                    unreadable.add(path)
             else:
-                ignored.append(found.uri)
-    parsed = {(stored.root, stored.document.uri): stored.document for stored in known if stored.reader == READER_VERSION}
-    for done, file in enumerate(files.values()):
-        report(Progress(step="read", done=done, total=len(files)))
-        for item in _documents(file, parsed if file.root in known_roots else {}):
-            if isinstance(item, Failure):
-                failures.append(item)
-                stays.append((file.root.path, item.path))
-                continue
-            document = _named(item, file, taken)
-            if isinstance(document, Failure):
-                failures.append(document)
-            else:
-                taken[document.source_id] = Gathered(document=document, root=file.root.path)
-    report(Progress(step="read", done=len(files), total=len(files)))
-    for stored in known:
-        if any(stored.root == root and _within(stored.document.uri, path) for root, path in stays):
+                taken[found.source_id] = Gathered(document=found, root=file.root.path)
+    report(Progress(step="read", done=total, total=total))
+    for stored in known if unreadable else ():
+        path = _stored_path(stored)
+        if not unreadable.isdisjoint((path, *path.parents)):
             taken.setdefault(stored.document.source_id, as_known(stored))
-    return Collection(documents=tuple(taken.values()), failures=tuple(failures), ignored=tuple(ignored))
+    return Collection(documents=tuple(taken.values()), failures=tuple(failures), ignored=tuple(survey.ignored))
 
 
 def as_known(stored: StoredDocument) -> Gathered:
@@ -100,21 +101,49 @@ def as_known(stored: StoredDocument) -> Gathered:
     return Gathered(document=stored.document, root=stored.root, reader=stored.reader)
 
 
-def _walk(root: Root, skip: Path) -> Iterator[_File | Failure]:
+def _stored_path(stored: StoredDocument) -> Path:
+    """Where a document's file was."""
+    root = Path(stored.root)
+    return root / _LINE.sub(r"\1", stored.document.uri) if root.is_dir() else root
+
+
+def _survey(roots: Sequence[Root], skip: Path) -> _Survey:
+    """The files under `roots`; the root that names a file most closely decides about it."""
+    survey = _Survey()
+    for root in roots:
+        base = Path(root.path)
+        for path in [base] if not base.is_dir() else _walk(base, skip, survey):
+            if path.suffix.lower() not in SUFFIXES and path != base:
+                survey.ignored.append(_uri(path, base))
+                continue
+            resolved = path.resolve()
+            if resolved not in survey.files or len(survey.files[resolved].root.path) < len(root.path):
+                survey.files[resolved] = _File(root=root, path=path, uri=_uri(path, base if path != base else base.parent))
+    return survey
+
+
+def _walk(base: Path, skip: Path, survey: _Survey) -> Iterator[Path]:
     """Files in order of their names; hidden ones and links to folders are left out."""
-    base = Path(root.path)
-    if not base.is_dir():
-        yield _File(root=root, path=base, uri=_uri(base, base.parent))
-        return
-    unreadable: list[OSError] = []
-    for folder, folders, names in os.walk(base, onerror=unreadable.append):
+    errors: list[OSError] = []
+    for folder, folders, names in os.walk(base, onerror=errors.append):
         here = Path(folder)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and (here / name).resolve() != skip)
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield _File(root=root, path=here / name, uri=_uri(here / name, base))
-    for error in unreadable:
-        yield Failure(path=_uri(Path(error.filename), base), reason=f"The folder cannot be opened: {error.strerror}.")
+        yield from (here / name for name in sorted(names) if not name.startswith("."))
+    for error in errors:
+        survey.unreadable.add(Path(error.filename).resolve())
+        survey.failures.append(Failure(path=_uri(Path(error.filename), base), reason=f"The folder cannot be opened: {error.strerror}."))
+
+
+def _from_other_roots(known: Sequence[StoredDocument], given: set[str], files: dict[Path, _File]) -> dict[str, Gathered]:
+    """What `known` has from roots that are not `given`; takes those of its files out of `files` that the other root names more closely."""
+    kept: dict[str, Gathered] = {}
+    for stored in known:
+        path = _stored_path(stored)
+        if stored.root in given or (path in files and len(files[path].root.path) > len(stored.root)):
+            continue
+        files.pop(path, None)
+        kept[stored.document.source_id] = as_known(stored)
+    return kept
 
 
 def _uri(path: Path, base: Path) -> str:
@@ -144,7 +173,3 @@ def _named(document: Document, file: _File, taken: dict[str, Gathered]) -> Docum
         return replace(document, source_id=name)
     line = document.uri.rpartition("#")
     return Failure(path=":".join(line[::2]) if line[0] else document.uri, reason=f"The id {document.source_id!r} is taken by {other.document.uri}.")
-
-
-def _within(uri: str, path: str) -> bool:
-    return uri == path or uri.startswith((f"{path}#", f"{path}/")) or path == "."

@@ -39,13 +39,15 @@ _ARRAYS = (_KEYS, VECTORS, TOKENS, TOKEN_OFFSETS)
 class Progress:
     """How far a build is. `total` is known before the step begins."""
 
-    step: Literal["read", "embed"]
+    step: Literal["read", "cut", "embed", "write"]
+    """Steps come in this order; where nothing has changed only `read`, and where nothing is new no `embed`."""
     done: int
     total: int
+    """Files to read, documents to cut, passages to embed and to write."""
     rate: float = 0.0
-    """Files or passages a second, over the whole step."""
+    """embed: passages a second, over the whole step."""
     seconds_left: float | None = None
-    """By the tokens that are left; None until there is something to judge by."""
+    """embed: by the tokens that are left; None until there is something to judge by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

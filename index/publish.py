@@ -140,7 +140,9 @@ def collect_garbage(folder: Path, current: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the system write a file or folder to disk."""
+    """Have the system write a file or folder to disk; Windows does that by itself and cannot open a folder."""
+    if os.name == "nt":
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -88,9 +88,9 @@ class SparseIndex:
             total[self._rows[column]] += self._scores[column]
         return total
 
-    def top(self, text: str, k: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """The `k` best rows, among `rows` if given, best first; fewer where fewer share a word with `text`."""
-        scores = self.scores(text)
+    @staticmethod
+    def top(scores: NDArray[np.float32], k: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """The `k` best rows of `scores`, among `rows` if given, best first; fewer where fewer share a word with the query."""
         candidates = np.flatnonzero(scores > 0) if rows is None else rows[scores[rows] > 0]
         if len(candidates) > k:
             candidates = candidates[np.argpartition(-scores[candidates], k - 1)[:k]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -21,12 +23,21 @@ _CORPUS = [
 
 
 def make_tiny_model(
-    folder: Path, *, kind: Literal["llama", "lfm2"] = "llama", template: str | None = CHATML, context: int = 512, layers: int = 2, seed: int = 0
+    folder: Path, *, kind: Literal["llama", "lfm2", "mistral"] = "llama", template: str | None = CHATML, context: int = 512, layers: int = 2, seed: int = 0
 ) -> Path:
-    """Write a model folder and return it. `lfm2` alternates short convolutions and attention."""
+    """Write a model folder and return it. `lfm2` alternates short convolutions and attention, `mistral` attends to the last 8 tokens only."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import Lfm2Config, Lfm2ForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import (
+        Lfm2Config,
+        Lfm2ForCausalLM,
+        LlamaConfig,
+        LlamaForCausalLM,
+        MistralConfig,
+        MistralForCausalLM,
+        PreTrainedModel,
+        PreTrainedTokenizerFast,
+    )
 
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -34,11 +45,11 @@ def make_tiny_model(
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     trainer = trainers.BpeTrainer(vocab_size=384, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
     raw.train_from_iterator(_CORPUS, trainer)
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call] # untyped in the library
         tokenizer_object=raw, eos_token="<|endoftext|>", additional_special_tokens=special[1:], model_max_length=context, clean_up_tokenization_spaces=False
     )
     tokenizer.chat_template = template
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -53,18 +64,15 @@ def make_tiny_model(
         "tie_word_embeddings": False,
     }
     torch.manual_seed(seed)
-    model = (
-        LlamaForCausalLM(LlamaConfig(**shape))
-        if kind == "llama"
-        else Lfm2ForCausalLM(
-            Lfm2Config(
-                **shape,
-                block_auto_adjust_ff_dim=False,
-                rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-                layer_types=["conv" if i % 2 == 0 else "full_attention" for i in range(layers)],
-            )
-        )
-    )
+    model: PreTrainedModel
+    if kind == "llama":
+        model = LlamaForCausalLM(LlamaConfig(**shape))
+    elif kind == "mistral":
+        model = MistralForCausalLM(MistralConfig(**shape, sliding_window=8))
+    else:
+        layer_types = ["conv" if i % 2 == 0 else "full_attention" for i in range(layers)]
+        rope = {"rope_type": "default", "rope_theta": 10000.0}
+        model = Lfm2ForCausalLM(Lfm2Config(**shape, block_auto_adjust_ff_dim=False, rope_parameters=rope, layer_types=layer_types))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

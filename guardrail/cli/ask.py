@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from guardrail.cli.opening import config_option, offered, opened, persona_option, read_text
 from guardrail.cli.printing import json_line, shown, source_line, sources
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
@@ -19,8 +22,9 @@ def ask(text: str, persona: str | None, as_json: bool, config: Path | None) -> N
     """Ask TEXT and print the reply with its sources. With `-`, TEXT is read from standard input."""
     from guardrail.presentation import reply_object
 
-    with opened(config) as guard:
-        reply = guard.ask(read_text(text), persona=offered(guard, persona))
+    with opened(config) as session:
+        name = offered(session.guard, persona)
+        reply = session.run(session.guard.reply(read_text(text), persona=name))
     if as_json:
         json_line(reply_object(reply))
         return

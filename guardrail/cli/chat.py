@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from contextlib import aclosing, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
 
 from guardrail.cli import failure
-from guardrail.cli.opening import config_option, offered, persona_option
+from guardrail.cli.opening import config_option, offered, opened, persona_option
 from guardrail.cli.printing import shown, source_line, sources
 from guardrail.cli.why import why
 from guardrail.errors import GuardrailError
 
 if TYPE_CHECKING:
-    from guardrail.assemble import Guardrail
+    from pathlib import Path
+
+    from guardrail.cli.opening import Session
     from guardrail.types import Message, Reply
 
 _HELP = """\
@@ -39,15 +39,10 @@ def chat(ctx: click.Context, persona: str | None, config: Path | None) -> None:
 
     Works in a pipe too: every line of standard input is answered in turn, and the exit code is 1 if one could not be.
     """
-    from guardrail.assemble import Guardrail
-
-    guard = Guardrail.from_config(config)
-    with asyncio.Runner() as runner:
-        talk = _Talk(guard, offered(guard, persona), runner)
-        try:
-            talk.go_on()
-        finally:
-            runner.run(guard.aclose())
+    with opened(config) as session:
+        talk = _Talk(session, offered(session.guard, persona))
+        session.run(session.guard.start())
+        talk.go_on()
     if talk.failed and not talk.interactive:
         ctx.exit(failure.FAILED)
 
@@ -55,12 +50,12 @@ def chat(ctx: click.Context, persona: str | None, config: Path | None) -> None:
 class _Talk:
     """One conversation. It lives in memory and nowhere else."""
 
-    def __init__(self, guard: Guardrail, persona: str, runner: asyncio.Runner) -> None:
+    def __init__(self, session: Session, persona: str) -> None:
         self.interactive = sys.stdin.isatty()
         self.failed = False
-        self._guard = guard
+        self._session = session
+        self._guard = session.guard
         self._persona = persona
-        self._runner = runner
         self._history: list[Message] = []
         self._works: tuple[str, ...] = ()
         self._last: Reply | None = None
@@ -125,7 +120,7 @@ class _Talk:
 
         message = Message(role="user", content=line)
         try:
-            reply = self._runner.run(self._streamed(message))
+            reply = self._session.run(self._streamed(message))
         except GuardrailError as error:
             click.echo()
             self._complain(str(error))
@@ -179,7 +174,7 @@ class _Talk:
 
     def _choose_works(self, titles: str) -> None:
         try:
-            known = self._runner.run(self._guard.aworks(persona=self._persona))
+            known = self._session.run(self._guard.aworks(persona=self._persona))
         except GuardrailError as error:
             self._complain(str(error))
             return

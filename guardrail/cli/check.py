@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
 
+from guardrail.cli.failure import FAILED
 from guardrail.cli.opening import config_option, opened, read_text
 from guardrail.cli.printing import json_line
-from guardrail.errors import GuardrailError, InvalidRequest
+from guardrail.errors import GeneratorError, GuardrailError, InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+    from pathlib import Path
+
     from guardrail.assemble import Guardrail
+    from guardrail.cli.opening import Session
+    from guardrail.protocols import Chunk, Prompt
     from guardrail.types import Check
 
 
@@ -35,9 +41,6 @@ class _OutputLine(msgspec.Struct):
     passages: list[str] = []
 
 
-_Judge = Callable[[Any], "Check"]
-
-
 @click.command()
 @click.argument("text", required=False)
 @click.option("--stage", type=click.Choice(["input", "output"]), required=True, help="What is checked: a user's message, or an answer.")
@@ -47,7 +50,7 @@ _Judge = Callable[[Any], "Check"]
 @config_option
 @click.pass_context
 def check(
-    ctx: click.Context, text: str | None, stage: str, lines: Iterable[bytes] | None, question: str | None, passages: tuple[str, ...], config: Path | None
+    ctx: click.Context, *, text: str | None, stage: str, lines: Iterable[bytes] | None, question: str | None, passages: tuple[str, ...], config: Path | None
 ) -> None:
     """Run the rails alone on TEXT and print what they say as JSON. With `-`, TEXT is read from standard input.
 
@@ -60,35 +63,50 @@ def check(
         raise click.UsageError("--question and --passage go with a TEXT of the output stage.")
     from guardrail.presentation import check_object
 
-    with opened(config) as guard:
+    with opened(config, generator=_Nobody()) as session:
+        guard = session.guard
+        session.run(guard.start())
         if text is not None:
             given = read_text(text)
-            found = guard.check_input(given) if stage == "input" else guard.check_output(given, passages=passages, question=question or "")
-            line = msgspec.json.encode(check_object(found))
+            work = guard.acheck_input(given) if stage == "input" else guard.acheck_output(given, passages=passages, question=question or "")
+            line = msgspec.json.encode(check_object(session.run(work)))
             click.echo(msgspec.json.format(line, indent=2) if sys.stdout.isatty() else line)
-        elif lines is not None and not _check_lines(lines, *_reader(guard, stage)):
-            ctx.exit(1)
+        elif lines is not None and not _check_lines(lines, session, _input_line if stage == "input" else _output_line):
+            ctx.exit(FAILED)
 
 
-def _reader(guard: Guardrail, stage: str) -> tuple[type, _Judge]:
-    """The type of a stage's lines, and what is done with one."""
+class _Nobody:
+    """In the generator's place: the rails run alone, so no model is loaded and none has to be up."""
 
-    def judge_input(line: _InputLine) -> Check:
-        if (line.text is None) == (line.messages is None):
-            raise InvalidRequest("Give text or messages, one of them.")
-        if line.messages is None:
-            return guard.check_input(line.text or "")
-        return guard.check_input([Message(role=turn.role, content=turn.content) for turn in line.messages])
+    name = "nobody"
 
-    def judge_output(line: _OutputLine) -> Check:
-        return guard.check_output(line.text, passages=line.passages, question=line.question)
+    def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:  # noqa: ARG002 - the protocol's signature
+        raise GeneratorError("The rails run alone here: nobody writes.")
 
+    async def warm_up(self) -> None:
+        """Nothing to load."""
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+
+def _input_line(guard: Guardrail, value: dict[str, Any]) -> Coroutine[Any, Any, Check]:
     from guardrail.types import Message
 
-    return (_InputLine, judge_input) if stage == "input" else (_OutputLine, judge_output)
+    line = msgspec.convert(value, _InputLine)
+    if (line.text is None) == (line.messages is None):
+        raise InvalidRequest("Give text or messages, one of them.")
+    if line.messages is not None:
+        return guard.acheck_input([Message(role=turn.role, content=turn.content) for turn in line.messages])
+    return guard.acheck_input(line.text or "")
 
 
-def _check_lines(lines: Iterable[bytes], type_: type, judge: _Judge) -> bool:
+def _output_line(guard: Guardrail, value: dict[str, Any]) -> Coroutine[Any, Any, Check]:
+    line = msgspec.convert(value, _OutputLine)
+    return guard.acheck_output(line.text, passages=line.passages, question=line.question)
+
+
+def _check_lines(lines: Iterable[bytes], session: Session, begin: Callable[[Guardrail, dict[str, Any]], Coroutine[Any, Any, Check]]) -> bool:
     """Print one line for each line, as it comes; whether all of them could be checked."""
     from guardrail.presentation import check_object
 
@@ -99,8 +117,8 @@ def _check_lines(lines: Iterable[bytes], type_: type, judge: _Judge) -> bool:
         id_: Any = None
         try:
             value = _object(line)
-            id_ = value.get("id")
-            json_line({"id": id_} | check_object(judge(msgspec.convert(value, type_))))
+            id_ = _printable(value.get("id"))
+            json_line({"id": id_} | check_object(session.run(begin(session.guard, value))))
         except (GuardrailError, msgspec.ValidationError) as error:
             good = False
             json_line({"id": id_, "error": _sentence(error)})
@@ -109,12 +127,21 @@ def _check_lines(lines: Iterable[bytes], type_: type, judge: _Judge) -> bool:
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        value = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value = json.loads(line.decode("utf-8-sig"))  # unlike msgspec it takes half characters, so that the line's id is not lost to them
+    except (ValueError, RecursionError):
         raise InvalidRequest("The line is not valid JSON in UTF-8.") from None
     if not isinstance(value, dict):
         raise InvalidRequest("The line is not a JSON object.")
     return value
+
+
+def _printable(id_: Any) -> Any:
+    """The id, or None where it is no text that could be written."""
+    try:
+        msgspec.json.encode(id_)
+    except UnicodeEncodeError:
+        return None
+    return id_
 
 
 def _sentence(error: Exception) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from guardrail.errors import ConfigurationError, GuardrailError, InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEBUG_VARIABLE = "GUARDRAIL_DEBUG"
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -61,7 +65,5 @@ def _tell_click(error: click.ClickException) -> None:
 
 def _leave_pipe() -> None:
     """Whoever read our output has left: send the rest nowhere, or the interpreter complains as it ends."""
-    try:
+    with suppress(OSError, ValueError):  # standard output may be no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass  # standard output is no file

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -148,8 +148,11 @@ def search(
     if text is not None and not text.strip():
         raise click.UsageError("TEXT is empty.")
     with _one_sentence():
+        from guardrail.index.retriever import LibraryRetriever
+
         encoder = _encoder()
-        with _Searcher.open(folder or _builtin(encoder), encoder, k=k, persona=persona, works=works) as searcher:
+        with LibraryRetriever(folder or _builtin(encoder), encoder) as retriever:
+            searcher = _Searcher(encoder=encoder, retriever=retriever, k=k, persona=persona, works=works)
             if text is not None:
                 hits = searcher.search([text])[0]
                 _print({"passages": [_fields(hit) for hit in hits]}) if as_json else _show(hits)
@@ -167,26 +170,15 @@ class _Searcher:
     persona: str | None
     works: tuple[str, ...]
 
-    @classmethod
-    @contextmanager
-    def open(cls, folder: Path, encoder: Encoder, *, k: int, persona: str | None, works: tuple[str, ...]) -> Iterator[_Searcher]:
-        from guardrail.index.generation import Generation
-        from guardrail.index.retriever import LibraryRetriever
-
-        with Generation.open(folder, fingerprint=encoder.fingerprint) as generation:
-            yield cls(encoder=encoder, retriever=LibraryRetriever(generation, encoder), k=k, persona=persona, works=works)
-
     def search(self, texts: list[str]) -> list[tuple[Hit, ...]]:
         """The hits of each text."""
         from guardrail.protocols import Query
 
         budget = self.k * self.encoder.max_tokens  # k passages are asked for, however long they are
-        queries = [Query(encoding=encoding, persona=self.persona, works=self.works, k=self.k, token_budget=budget) for encoding in self.encoder.encode(texts)]
-
-        async def retrieve() -> list[tuple[Hit, ...]]:
-            return [await self.retriever.retrieve(query) for query in queries]
-
-        return asyncio.run(retrieve())
+        return [
+            self.retriever.search(Query(encoding=encoding, persona=self.persona, works=self.works, k=self.k, token_budget=budget))
+            for encoding in self.encoder.encode(texts)
+        ]
 
 
 def _answer_lines(queries: Iterable[bytes], searcher: _Searcher) -> bool:
@@ -313,6 +305,7 @@ class _Meter:
     """Progress on standard error: a bar on a terminal, else a line every few seconds."""
 
     LINE_SECONDS = 5.0
+    DONE = MappingProxyType({"read": "read", "cut": "cut", "embed": "embedded", "write": "written"})
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
@@ -332,7 +325,7 @@ class _Meter:
         if now - self._said < (0.1 if self._terminal else self.LINE_SECONDS) and not (last and self._terminal):
             return
         self._said = now
-        line = f"{'read' if progress.step == 'read' else 'embedded'} {progress.done}/{progress.total}"
+        line = f"{self.DONE[progress.step]} {progress.done}/{progress.total}"
         if progress.seconds_left is not None:
             minutes, seconds = divmod(round(progress.seconds_left), 60)
             line += f", {progress.rate:.0f}/s, {minutes}:{seconds:02d} left"

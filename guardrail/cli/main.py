@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import guardrail
 from guardrail.cli import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,13 @@ class CommandLine(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, subcommand.summary) for name, subcommand in SUBCOMMANDS.items()])
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, complete_var: str | None = None, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
         """Run and leave with 0 (done), 1 (failed) or 2 (bad usage or configuration). Not `standalone_mode`: return or raise as click does."""
         if not standalone_mode:
-            return super().main(args, prog_name, standalone_mode=False, **extra)
-        code = failure.guarded(lambda: super(CommandLine, self).main(args, prog_name, standalone_mode=False, **extra))
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        code = failure.guarded(lambda: super(CommandLine, self).main(args, prog_name, complete_var, standalone_mode=False, **extra))
         sys.exit(code)
 
 

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from guardrail.assemble import Guardrail
+    from collections.abc import Coroutine, Iterator
 
-config_option = click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The configuration; without it the built-in one.")
+    from guardrail.assemble import Guardrail
+    from guardrail.protocols import Generator
+
+T = TypeVar("T")
+
+config_option = click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The configuration; without it the built-in defaults."
+)
 persona_option = click.option("--persona", metavar="NAME", help="Who answers: plato, aristotle, or one of the configuration's own.  [default: plato]")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A Guardrail and the event loop that it runs on while the command lasts."""
+
+    guard: Guardrail
+    runner: asyncio.Runner
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`. Ctrl-C cancels it and raises KeyboardInterrupt."""
+        return self.runner.run(work)
+
+
 @contextmanager
-def opened(config: Path | None) -> Iterator[Guardrail]:
-    """The Guardrail of a configuration, closed at the end."""
+def opened(config: Path | None, *, generator: Generator | None = None) -> Iterator[Session]:
+    """A session with the Guardrail of a configuration, closed at the end. `generator` takes the place of the configured one."""
+    from guardrail import settings
     from guardrail.assemble import Guardrail
 
-    guard = Guardrail.from_config(config)
-    try:
-        yield guard
-    finally:
-        guard.close()
+    guard = Guardrail(settings.load(config), generator=generator)
+    with asyncio.Runner() as runner:
+        try:
+            yield Session(guard=guard, runner=runner)
+        finally:
+            runner.run(guard.aclose())
 
 
 def offered(guard: Guardrail, persona: str | None) -> str:
@@ -43,6 +66,6 @@ def read_text(text: str) -> str:
     if text != "-":
         return text
     try:
-        return click.get_binary_stream("stdin").read().decode("utf-8-sig")
+        return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise click.UsageError(f"Standard input is not UTF-8 text (byte {error.start}).") from None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from guardrail.cli.opening import config_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
@@ -16,7 +19,8 @@ from guardrail.cli.opening import config_option
 def serve(host: str | None, port: int | None, config: Path | None) -> None:
     """Start the HTTP server, and the web chat at /. Ctrl-C lets running replies finish and stops."""
     from guardrail import settings
+
+    chosen = settings.load(config)  # before the server is imported: a mistake is told at once
     from guardrail.server.run import serve as run
 
-    chosen = settings.load(config)
     run(chosen, host=host or chosen.server.host, port=chosen.server.port if port is None else port)

@@ -47,7 +47,7 @@ class Checkpoint:
             text = _render(self.tokenizer, [{"role": m.role, "content": self._plain(m.content)} for m in messages], folds_system=self.folds_system)
         except TemplateError as error:
             raise InvalidRequest(f"The model's chat template refuses this conversation: {error}.", param="messages") from None
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         if len(ids) >= self.context:
             raise InvalidRequest(f"The conversation with its passages has {len(ids)} tokens and the model reads {self.context}; shorten it.", param="messages")
         return ids

@@ -240,7 +240,7 @@ class OpenAIGenerator:
         for attempt in range(self._retries + 1):
             asked_pause = 0.0
             try:
-                response = await self._open().post(self._url, data=body, headers=self._headers, allow_redirects=False)
+                response = await self._post(body)
             except aiohttp.SocketTimeoutError:
                 raise GeneratorError(f"{self._server} did not answer within {self._timeout_seconds:g} s.") from None
             except aiohttp.ClientError as error:
@@ -258,6 +258,14 @@ class OpenAIGenerator:
                 jittered = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))  # noqa: S311 - spreads retries, guards nothing
                 await asyncio.sleep(max(asked_pause, jittered))
         raise GeneratorError(sentence)
+
+    async def _post(self, body: bytes) -> aiohttp.ClientResponse:
+        session = self._open()
+        try:
+            return await session.post(self._url, data=body, headers=self._headers, allow_redirects=False)
+        except aiohttp.ServerDisconnectedError:
+            # A server may close a kept-alive connection just as it is used again, which says nothing about the server: ask once more on another.
+            return await session.post(self._url, data=body, headers=self._headers, allow_redirects=False)
 
     def _take(self, answer: _Answer, events: list[bytes], messages: tuple[Message, ...]) -> None:
         for data in events:

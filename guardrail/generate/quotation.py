@@ -41,9 +41,9 @@ _KEPT = 0.72
 """A sentence with this share of the best one's score belongs to the answer."""
 _TOPIC = 0.5
 """The first sentence of a passage is quoted before a later one where it has this share of its score."""
-_NEAR = 0.85
-"""A second passage must be worth this share of the first one."""
-_GAIN = 0.45
+_NEAR = 0.75
+"""A second passage must have this share of the first one's retrieval score."""
+_GAIN = 0.3
 """A second passage must bring this share of the question's words, by rarity, that the first one's sentences lack."""
 _SAME = 0.93
 """Two sentences nearer than this say the same."""
@@ -54,8 +54,8 @@ _FUNCTION = frozenset(
     """
     a an the of in on at to for from by with about as into and or but nor if than then so that this these those it its is are was were be been being am do does
     did has have had can could would should will shall may might must not no i me my you your yours he his him she her they them their we us our what which who
-    whom whose how why when where there here tell say says said explain describe please according mean means meant think thought really give many much
-    """.split()  # noqa: SIM905 - a list of quoted words would be three times as long
+    whom whose how why when where there here tell say says said explain describe please mean means meant think thought really give many much made make ones
+    """.split()
 )
 _DANGLING = re.compile(
     r"""["'“‘(]?(?:this|these|that|those|he|she|it|they|his|her|hers|its|their|theirs|him|them|such|both|neither|another
@@ -160,11 +160,10 @@ class Quotation:
         if not sources:
             return []
         first = sources[0]
-        quoted = [(first, _pick(first, (), most=_MOST_SENTENCES, length=_LENGTH))]
+        quoted = [(first, _pick(first, most=_MOST_SENTENCES, length=_LENGTH))]
         second = _complement(sources, quoted[0][1], asked)
-        if second is not None:
-            chosen = _pick(first, (), most=_MOST_SENTENCES - 2, length=_LENGTH * 2 // 3)
-            quoted = [(first, chosen), (second, _pick(second, chosen, most=2, length=_LENGTH // 2))]
+        if second is not None and len(second[1]) < _MOST_SENTENCES:
+            quoted = [(first, _pick(first, most=_MOST_SENTENCES - len(second[1]), length=_LENGTH * 2 // 3)), second]
         pieces: list[str] = []
         forms = self._forms(evidence)
         for source, picked in quoted:
@@ -222,18 +221,20 @@ def _score(sentence: _Sentence, hit: Hit, asked: Mapping[str, float], query: NDA
     return _Scored(sentence=sentence, score=score + (_OPENING if sentence.position == 0 else 0.0), tokens=tokens)
 
 
-def _complement(sources: Sequence[_Source], chosen: Sequence[_Scored], asked: Mapping[str, float]) -> _Source | None:
-    """Another passage that is nearly as good and speaks of a good part of the question that the chosen sentences leave out."""
+def _complement(sources: Sequence[_Source], chosen: Sequence[_Scored], asked: Mapping[str, float]) -> tuple[_Source, list[_Scored]] | None:
+    """A sentence of another passage, nearly as good, that speaks of a good part of the question which the chosen sentences leave out; with its context."""
     covered = frozenset[str]().union(*(scored.sentence.words for scored in chosen))
     missing = {word: weight for word, weight in asked.items() if word not in covered}
     for source in sources[1:]:
-        brings = sum(weight for word, weight in missing.items() if word in source.best.sentence.words)
-        if brings >= _GAIN and source.worth >= _NEAR * sources[0].worth:
-            return source
+        gains = [(sum(missing[word] for word in missing.keys() & scored.sentence.words), scored) for scored in source.scored]
+        gain, scored = max(gains, key=lambda pair: (pair[0], pair[1].score))
+        needed = list(_with_context(source.scored, scored))
+        if gain >= _GAIN and source.hit.score >= _NEAR * sources[0].hit.score and not any(_repeats(one, chosen) for one in needed):
+            return source, needed
     return None
 
 
-def _pick(source: _Source, chosen: Sequence[_Scored], *, most: int, length: int) -> list[_Scored]:
+def _pick(source: _Source, *, most: int, length: int) -> list[_Scored]:
     """Sentences of one passage in their order: the best ones, each with what it needs to be understood, none that repeats another, then what follows them."""
     passage, best = source.scored, source.best
     ranked = sorted(passage, key=lambda scored: (-scored.score, scored.position))
@@ -247,7 +248,7 @@ def _pick(source: _Source, chosen: Sequence[_Scored], *, most: int, length: int)
         words = sum(other.sentence.length for other in (*picked.values(), *needed))
         if picked and (words > length or len(picked) + len(needed) > most):
             continue
-        if not any(_repeats(other, (*chosen, *picked.values())) for other in needed):
+        if not any(_repeats(other, list(picked.values())) for other in needed):
             picked.update({other.position: other for other in needed})
     return [picked[position] for position in sorted(picked)]
 

@@ -115,12 +115,14 @@ class TransformersGenerator:
             await asyncio.to_thread(self._thread.join)
 
     async def _stream(self, prompt: Prompt | None, messages: tuple[Message, ...], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        if self._closed:
-            raise GeneratorError("The model is shutting down.")
-        if self._thread is None:
+        if self._thread is None and not self._closed:
             self._thread = threading.Thread(target=self._work, name="guardrail-torch", daemon=True)
             self._thread.start()
-        await asyncio.shield(asyncio.wrap_future(self._writer))
+        if not self._writer.done() and not self._closed:
+            await asyncio.shield(asyncio.wrap_future(self._writer))
+        if self._closed:
+            raise GeneratorError("The model is shutting down.")
+        self._writer.result()
         default = self._defaults
         chosen = Sampling(
             temperature=default.temperature if sampling.temperature is None else sampling.temperature,

@@ -59,6 +59,11 @@ class Shelf:
         return (*sorted(found), *self.persona.replace("-", " ").split())
 
     @cached_property
+    def headings(self) -> tuple[str, ...]:
+        """Every word of the works' names and locators, once."""
+        return tuple(sorted({word.text for passage in self.passages for word in words(f"{passage.work} {passage.locator}") if word.content}))
+
+    @cached_property
     def numbers(self) -> frozenset[tuple[float, str]]:
         """Values with their era: `bc`, `ad`, or nothing."""
         return frozenset(pair for text in self._texts for pair in _dated(text))

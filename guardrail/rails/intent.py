@@ -31,16 +31,18 @@ _EXAMPLES = (
 
 
 class IntentHead:
-    """Multinomial logistic regression on the sentence vector, with a temperature (Guo et al. 2017) fitted on rows of their own.
+    """One hidden layer on the sentence vector, softmax(W2 relu(W1 v + b1) + b2), with a temperature (Guo et al. 2017) fitted on rows of their own.
 
     A label other than `question` is given only where its probability reaches the label's threshold: to turn a real question away is the worst mistake.
     """
 
-    def __init__(self, labels: tuple[str, ...], weight: NDArray[np.float32], bias: NDArray[np.float32], thresholds: dict[str, float]) -> None:
-        """weight: (labels, dimensions), bias: (labels,), both already divided by the temperature; thresholds: 0 to 1 by label."""
+    def __init__(self, labels: tuple[str, ...], layers: dict[str, NDArray[np.float32]], thresholds: dict[str, float]) -> None:
+        """layers: `hidden` (h, dimensions), `hidden_bias` (h,), `output` (labels, h), `output_bias` (labels,), the output already divided by the temperature.
+
+        thresholds: 0 to 1 by label.
+        """
         self.labels = labels
-        self.weight = weight
-        self.bias = bias
+        self.layers = layers
         self.thresholds = thresholds
         self._floor = np.array([thresholds.get(label, 0.0) for label in labels], dtype=np.float32)
 
@@ -50,20 +52,24 @@ class IntentHead:
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
-                weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
+                layers = {name: file.get_tensor(name) for name in ("hidden", "hidden_bias", "output", "output_bias")}
             labels, thresholds = tuple(json.loads(metadata["labels"])), json.loads(metadata["thresholds"])
             fingerprint = metadata["encoder"]
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise ConfigurationError(f"The intent head {path.name} cannot be read: train it again with `python -m guardrail.finetune.intent`.") from error
         if fingerprint != encoder.fingerprint:
             raise ConfigurationError(f"The intent head {path.name} was made for another encoder: train it again with `python -m guardrail.finetune.intent`.")
-        if weight.shape != (len(labels), encoder.dimensions) or bias.shape != (len(labels),) or QUESTION not in labels:
+        hidden = layers["hidden_bias"].shape
+        expected = {"hidden": (*hidden, encoder.dimensions), "hidden_bias": hidden, "output": (len(labels), *hidden), "output_bias": (len(labels),)}
+        if {name: layer.shape for name, layer in layers.items()} != expected or QUESTION not in labels:
             raise ConfigurationError(f"The intent head {path.name} has the wrong shape: train it again with `python -m guardrail.finetune.intent`.")
-        return cls(labels, weight, bias, thresholds)
+        return cls(labels, layers, thresholds)
 
     def probabilities(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Calibrated probability of each label; vector: (dimensions,) or (n, dimensions), result (labels,) or (n, labels)."""
-        logits = vector @ self.weight.T + self.bias
+        layers = self.layers
+        hidden = np.maximum(vector @ layers["hidden"].T + layers["hidden_bias"], 0.0)
+        logits = hidden @ layers["output"].T + layers["output_bias"]
         scaled = np.exp(logits - logits.max(axis=-1, keepdims=True))
         shares: NDArray[np.float32] = scaled / scaled.sum(axis=-1, keepdims=True)
         return shares

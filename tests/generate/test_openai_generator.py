@@ -5,74 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from guardrail.errors import ConfigurationError, GeneratorError
 from guardrail.generate.openai import OpenAIGenerator
 from guardrail.protocols import Chunk, Prompt
-from guardrail.types import Evidence, Message, Question, Request, Sampling, Usage
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def prompt(text: str = "What is justice?", sampling: Sampling | None = None) -> Prompt:
-    messages = (Message(role="system", content="Answer from the passages."), Message(role="user", content=text))
-    request = Request(id="1", persona="plato", messages=messages)
-    evidence = Evidence(question=Question(request=request, text=text), hits=())
-    return Prompt(messages=messages, evidence=evidence, sampling=sampling or Sampling(), template="test@1:0")
-
-
-def event(content: str | None = None, finish_reason: str | None = None) -> bytes:
-    delta = {} if content is None else {"content": content}
-    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}).encode() + b"\n\n"
-
-
-USAGE = b'data: {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-
-def stream(*parts: bytes, pause: float = 0.0) -> Handler:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for part in parts:
-            await response.write(part)
-            await asyncio.sleep(pause)
-        return response
-
-    return handler
-
-
-@asynccontextmanager
-async def upstream(handler: Handler, models: Handler | None = None) -> AsyncIterator[tuple[str, list[web.Request]]]:
-    """Base URL of a server that answers chat completions with `handler`, and the requests it saw."""
-    seen: list[web.Request] = []
-
-    async def record(request: web.Request) -> web.StreamResponse:
-        await request.read()
-        seen.append(request)
-        return await handler(request)
-
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", record)
-    if models is not None:
-        app.router.add_get("/v1/models", models)
-    async with TestServer(app) as server:  # cancels a handler whose client has gone
-        yield str(server.make_url("/v1")), seen
-
-
-@asynccontextmanager
-async def generator(base_url: str, *, retries: int = 0, timeout_seconds: float = 5.0, api_key: str | None = None) -> AsyncIterator[OpenAIGenerator]:
-    made = OpenAIGenerator(base_url=base_url, model="tiny", retries=retries, timeout_seconds=timeout_seconds, api_key=api_key, temperature=0.25, max_tokens=64)
-    try:
-        yield made
-    finally:
-        await made.aclose()
+from guardrail.types import Sampling, Usage
+from tests.generate.fake_upstream import DONE, USAGE, Handler, event, generator, prompt, stream, upstream
 
 
 async def collect(made: OpenAIGenerator, asked: Prompt | None = None) -> list[Chunk]:
@@ -271,6 +212,22 @@ async def test_a_connection_closed_before_the_answer_is_tried_again() -> None:
 
     async with upstream(handler) as (url, _), generator(url, retries=1) as made:
         assert (await collect(made))[-1].text == "x"
+
+
+async def test_a_kept_connection_that_the_server_closes_costs_no_retry() -> None:
+    calls: list[int] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        calls.append(1)
+        if len(calls) == 2:
+            assert request.transport is not None
+            request.transport.close()
+        return await stream(event("x", "stop"), DONE)(request)
+
+    async with upstream(handler) as (url, _), generator(url, retries=0) as made:
+        await collect(made)
+        assert (await collect(made))[-1].text == "x"
+    assert len(calls) == 3
 
 
 async def test_nothing_is_tried_again_after_the_first_text() -> None:

@@ -128,13 +128,13 @@ def test_max_tokens_cuts_at_a_sentence_end_and_leaves_at_least_one_sentence(text
 
 
 @pytest.mark.parametrize("encoded", [True, False])
-def test_the_same_evidence_gives_the_same_answer(encoded: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_the_same_evidence_gives_the_same_answer(encoded: bool) -> None:
     asked = evidence("What are the four causes?", passage(CAUSES), passage(ER, number=1), encoded=encoded)
     assert answer(Quotation(lead_ins=VOICE, encoder=encoder()), asked) == answer(Quotation(lead_ins=VOICE, encoder=encoder()), asked)
 
 
 @pytest.mark.parametrize("encoded", [True, False])
-def test_a_question_of_what_something_is_gets_the_topic_sentence_and_what_follows(encoded: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_a_question_of_what_something_is_gets_the_topic_sentence_and_what_follows(encoded: bool) -> None:
     asked = evidence("What are the four causes?", passage(CAUSES, work="Physics", locator="II 3"), passage(BEES, number=1), encoded=encoded)
     written = text(answer(Quotation(encoder=encoder()), asked))
     assert written == "In the Physics (II 3) it stands thus:\n\n" + CAUSES

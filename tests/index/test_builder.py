@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +24,9 @@ from guardrail.index.embedding import Pace, Progress
 from guardrail.index.generation import Generation
 from tests.index.hash_encoder import HashEncoder
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[2]
 SENTENCES = "The soul has three parts. Reason rules the others. Spirit helps reason. Desire obeys both. Each part has a virtue of its own."
 
@@ -33,6 +38,21 @@ def books(tmp_path: Path) -> Path:
     for number in range(4):
         (folder / f"{number}.txt").write_text(f"Book number {number} begins here.\n\n" + f"{SENTENCES} This is said in {number}.\n\n" * (number + 1))
     return folder
+
+
+@contextmanager
+def unreadable(folder: Path) -> Iterator[None]:
+    """Nobody may look into `folder`; permissions would not stop root, so the listing itself fails."""
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        yield
 
 
 @pytest.fixture
@@ -197,6 +217,17 @@ def test_a_file_that_breaks_keeps_its_last_good_version(books: Path, out: Path) 
     assert content(out) == before
 
 
+def test_a_folder_that_cannot_be_opened_is_named_and_its_documents_stay(books: Path, out: Path) -> None:
+    (books / "locked").mkdir()
+    (books / "locked" / "in.txt").write_text("Behind the door.")
+    build([books], out, HashEncoder())
+    before = content(out)
+    with unreadable(books / "locked"):
+        report = sync([], out, HashEncoder())
+    assert [failure.path for failure in report.failed] == ["locked"]
+    assert content(out) == before
+
+
 def test_files_of_the_same_name_in_two_folders_are_both_kept(out: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -204,6 +235,21 @@ def test_files_of_the_same_name_in_two_folders_are_both_kept(out: Path, tmp_path
     build([tmp_path / "a", tmp_path / "b"], out, HashEncoder())
     assert sources(out) == ["x.txt", "b/x.txt"]
     assert counts(sync([], out, HashEncoder())) == (0, 0, 2, 0)
+
+
+@pytest.mark.parametrize("order", [("0.txt", ""), ("", "0.txt")])
+def test_a_file_given_alone_and_in_its_folder_is_indexed_once_as_it_was_named_most_closely(books: Path, out: Path, order: tuple[str, str]) -> None:
+    for name in order:
+        build([books / name], out, HashEncoder(), persona="plato" if name else "")
+    for _ in range(2):
+        with Generation.open(out, fingerprint=None) as generation:
+            assert sorted((found.document.source_id, found.document.persona) for found in generation.documents()) == [
+                ("0.txt", "plato"),
+                ("1.txt", ""),
+                ("2.txt", ""),
+                ("3.txt", ""),
+            ]
+        assert counts(sync([], out, HashEncoder())) == (0, 0, 4, 0)
 
 
 def test_an_index_inside_the_folder_it_indexes_is_not_read(books: Path) -> None:
@@ -310,7 +356,7 @@ build([Path(sys.argv[1])], Path(sys.argv[2]), HashEncoder(seconds_a_batch=0.05),
 
 def start(books: Path, out: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.Popen([sys.executable, "-c", SLOW_BUILD, str(books), str(out)], env=environment)  # noqa: S603  our own command
+    return subprocess.Popen([sys.executable, "-c", SLOW_BUILD, str(books), str(out)], env=environment)
 
 
 def wait_for_checkpoints(process: subprocess.Popen[bytes], out: Path, number: int) -> None:

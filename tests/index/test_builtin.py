@@ -109,10 +109,7 @@ def test_first_uses_at_the_same_time_build_once(cache: Path, library: Path) -> N
         "e = HashEncoder(seconds_a_batch=0.3); print(builtin.ensure(e, library=Path(sys.argv[1]))); print(len(e.encoded))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", script, str(library)], env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603  our own command
-        for _ in range(3)
-    ]
+    processes = [subprocess.Popen([sys.executable, "-c", script, str(library)], env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     printed = [process.communicate(timeout=120)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len({folder for folder, _ in printed}) == 1

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from guardrail.index import plain_text
 from guardrail.index.chunk import Chunk, ChunkSettings, chunk
 from guardrail.index.document import Document
+from guardrail.index.encoder import MiniLM
 from guardrail.index.structure import Page
 from tests.index.hash_encoder import HashEncoder
 
 ENCODER = HashEncoder()
+MINILM = MiniLM()
 BUDGET = ENCODER.max_tokens - 2
 
 PIECES = st.sampled_from(
@@ -164,3 +166,14 @@ def test_an_endless_word_is_cut_at_the_token_limit() -> None:
     _, chunks = cut("x" * 5000)
     assert len(chunks) > 5
     assert all(piece.tokens <= BUDGET for piece in chunks)
+
+
+@given(st.lists(TEXTS, max_size=12).map("".join))
+@settings(max_examples=100, deadline=None)
+def test_chunks_fit_the_real_encoder_and_lose_nothing(text: str) -> None:
+    position = 0
+    for piece in chunk(document(text), MINILM, ChunkSettings()):
+        assert not text[position : piece.start].strip()
+        assert piece.tokens == len(MINILM.token_spans(text[piece.start : piece.end])) <= MINILM.max_tokens - 2
+        position = piece.end
+    assert not text[position:].strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -104,6 +105,14 @@ def test_bad_files_end_with_exit_code_1_after_the_good_ones_are_in(tmp_path: Pat
     assert (report["added"], report["failed"]) == (1, [{"path": "bad.txt", "reason": "The file is binary, not text."}])
     assert "bad.txt: The file is binary, not text." in result.stderr
     assert run("info", "--index", tmp_path / "index").exit_code == 0
+
+
+def test_progress_is_lines_on_standard_error_with_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardrail.cli.index._Meter.LINE_SECONDS", 0.0)
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    lines = run("build", tmp_path / "rows.jsonl", "--out", tmp_path / "index").stderr.splitlines()
+    assert {"read 0/1", "read 1/1", "cut 3/3", "embedded 0/3", "written 3/3"} <= set(lines)
+    assert any(re.fullmatch(r"embedded 3/3, \d+/s, 0:00 left", line) for line in lines)
 
 
 def test_build_sync_info_and_remove_agree(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def test_negations_and_quantifiers_are_words() -> None:
 
 
 def test_accents_and_case_do_not_keep_a_word_from_being_found(sparse: SparseIndex) -> None:
-    assert sparse.top("ψυχη", 5).tolist() == [2]
-    assert sparse.top("𝐂AFE", 5).tolist() == [3]
+    assert sparse.top(sparse.scores("ψυχη"), 5).tolist() == [2]
+    assert sparse.top(sparse.scores("𝐂AFE"), 5).tolist() == [3]
 
 
 def test_scores_are_those_of_bm25s(sparse: SparseIndex) -> None:
@@ -50,8 +50,8 @@ def test_scores_are_those_of_bm25s(sparse: SparseIndex) -> None:
 
 
 def test_rows_that_are_filtered_out_take_no_place(sparse: SparseIndex) -> None:
-    assert sparse.top("soul", 1, np.array([2, 3])).tolist() == [2]
-    assert sparse.top("soul", 1, np.array([3, 4])).tolist() == []
+    assert sparse.top(sparse.scores("soul"), 1, np.array([2, 3])).tolist() == [2]
+    assert sparse.top(sparse.scores("soul"), 1, np.array([3, 4])).tolist() == []
 
 
 def test_unknown_words_lower_the_coverage(sparse: SparseIndex) -> None:

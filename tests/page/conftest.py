@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, sync_playwright
 from starlette.types import ASGIApp
 
 from guardrail import Guardrail
@@ -40,8 +41,11 @@ def _served(app: ASGIApp) -> Iterator[str]:
         listener.close()
 
 
+Serve = Callable[[ASGIApp], AbstractContextManager[str]]
+
+
 @pytest.fixture(scope="session")
-def serve() -> Callable[[ASGIApp], AbstractContextManager[str]]:
+def serve() -> Serve:
     """A context manager that gives the address of an app while it runs in a thread of its own."""
     return _served
 
@@ -80,6 +84,11 @@ class Visit:
         """The last reply."""
         return self.turns.last.locator(".reply")
 
+    def hear(self, message: ConsoleMessage) -> None:
+        """Note what the console shows. A failed request is reported there too; what the page makes of one is what some tests are about."""
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
     def choose(self, name: str) -> None:
         self.page.locator(".card", has_text=name).click()
 
@@ -95,17 +104,29 @@ class Visit:
         reply.and_(self.page.locator("[aria-busy=false]")).wait_for(timeout=PATIENCE_MS)
         return reply
 
+    def sent(self, text: str) -> list[dict[str, str]]:
+        """The messages that the page sends when `text` is asked, after the whole reply to it."""
+        with self.page.expect_request("**/v1/chat/completions") as heard:
+            self.ask(text)
+        body = heard.value.post_data_json
+        assert body is not None
+        assert body["stream"] is True
+        return list(body["messages"])
+
 
 Visitor = Callable[..., Visit]
 
 
 @pytest.fixture
 def visitor(browser: Browser) -> Iterator[Visitor]:
-    """Opens the page at an address, with any option of a playwright browser context. Afterwards: no script failed, no rule of the page's policy was broken, nobody else was asked for anything."""
-    visits: list[Visit] = []
-    contexts = []
+    """Opens the page at an address, with any option of a playwright browser context.
 
-    def open_page(url: str, **options: object) -> Visit:
+    Afterwards it holds every visit to this: no script failed, the page's security policy was kept, and no other host was asked for anything.
+    """
+    visits: list[Visit] = []
+    contexts: list[BrowserContext] = []
+
+    def open_page(url: str, **options: Any) -> Visit:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
@@ -113,11 +134,7 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
         visits.append(visit)
         page.on("request", lambda request: visit.hosts.add(urlsplit(request.url).netloc))
         page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-        # A failed request is reported to the console too; what the page makes of it is what the tests are about.
-        page.on(
-            "console",
-            lambda message: message.type in {"error", "warning"} and "Failed to load resource" not in message.text and visit.complaints.append(message.text),
-        )
+        page.on("console", visit.hear)
         page.goto(url)
         page.locator(".card").first.wait_for(timeout=PATIENCE_MS)
         return visit

@@ -14,10 +14,9 @@ from guardrail import Guardrail
 from guardrail.server import create_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from playwright.sync_api import Page
 
-    from starlette.types import ASGIApp
+    from tests.page.conftest import Serve, Visit, Visitor
 
 CAUSES = "What are the four causes?"
 OUTSIDE = "Who won the football world cup in 2018?"
@@ -25,7 +24,7 @@ PHONE = {"width": 360, "height": 740}
 
 
 @pytest.fixture
-def answered(visitor, address):
+def answered(visitor: Visitor, address: str) -> Visit:
     """A visitor who has asked Aristotle for the four causes."""
     visit = visitor(address)
     visit.choose("Aristotle")
@@ -33,7 +32,7 @@ def answered(visitor, address):
     return visit
 
 
-def test_the_personas_can_be_chosen_with_their_greeting_and_topics(visitor, address):
+def test_the_personas_can_be_chosen_with_their_greeting_and_topics(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
     assert {"Plato", "Aristotle"} <= set(visit.page.locator(".card-name").all_text_contents())
     visit.choose("Aristotle")
@@ -43,7 +42,7 @@ def test_the_personas_can_be_chosen_with_their_greeting_and_topics(visitor, addr
     expect(opening.get_by_role("button", name="the four causes")).to_be_visible()
 
 
-def test_a_topic_starts_the_conversation_with_an_answer(visitor, address):
+def test_a_topic_starts_the_conversation_with_an_answer(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
     visit.choose("Aristotle")
     visit.page.get_by_role("button", name="the four causes").click()
@@ -51,21 +50,21 @@ def test_a_topic_starts_the_conversation_with_an_answer(visitor, address):
     expect(visit.turns.locator(".question p")).to_have_text("Tell me about the four causes.")
 
 
-def test_a_greeting_gets_a_short_reply_and_no_sources(visitor, address):
+def test_a_greeting_gets_a_short_reply_and_no_sources(visitor: Visitor, address: str) -> None:
     reply = visitor(address).ask("hello")
     expect(reply).to_have_attribute("data-kind", "smalltalk")
     assert 0 < len(reply.locator(".words").inner_text()) < 300
     expect(reply.locator(".marker, .source")).to_have_count(0)
 
 
-def test_an_answer_lists_the_sources_that_its_markers_name(answered):
+def test_an_answer_lists_the_sources_that_its_markers_name(answered: Visit) -> None:
     expect(answered.last).to_have_attribute("data-kind", "answer")
     markers = answered.last.locator("button.marker").all_text_contents()
     assert markers
     assert list(dict.fromkeys(markers)) == answered.last.locator(".source-marker").all_text_contents()
 
 
-def test_a_marker_opens_its_passage_with_the_supporting_words_marked(answered):
+def test_a_marker_opens_its_passage_with_the_supporting_words_marked(answered: Visit) -> None:
     marker = answered.last.locator("button.marker").first
     marker.click()
     panel = answered.page.locator("#passage")
@@ -81,7 +80,7 @@ def test_a_marker_opens_its_passage_with_the_supporting_words_marked(answered):
     expect(answered.last.locator(".statement.lit").first).to_be_visible()
 
 
-def test_escape_closes_the_passage_and_returns_to_its_marker(answered):
+def test_escape_closes_the_passage_and_returns_to_its_marker(answered: Visit) -> None:
     marker = answered.last.locator("button.marker").first
     marker.click()
     answered.page.keyboard.press("Escape")
@@ -90,7 +89,7 @@ def test_escape_closes_the_passage_and_returns_to_its_marker(answered):
     expect(answered.last.locator(".lit")).to_have_count(0)
 
 
-def test_the_arrows_of_the_panel_walk_through_the_sources(answered):
+def test_the_arrows_of_the_panel_walk_through_the_sources(answered: Visit) -> None:
     answered.last.locator("button.source").first.click()
     count = answered.last.locator("button.source").count()
     panel = answered.page.locator("#passage")
@@ -101,13 +100,12 @@ def test_the_arrows_of_the_panel_walk_through_the_sources(answered):
     expect(panel.get_by_role("button", name="Next source")).to_be_disabled()
 
 
-def test_why_shows_every_rail_with_score_the_support_the_times_and_the_configuration(answered):
-    with answered.page.expect_response("**/v1/chat/completions") as heard:
-        answered.ask("What is the final cause?")
-    said = heard.value.text()
+def test_why_shows_every_rail_with_score_the_support_the_times_and_the_configuration(answered: Visit, address: str) -> None:
+    asked = {"model": "aristotle", "messages": [{"role": "user", "content": CAUSES}]}
+    said = answered.page.request.post(f"{address}v1/chat/completions", data=asked).json()["guardrail"]
     answered.last.get_by_text("Why this reply?").click()
     why = answered.last.locator(".why-body")
-    rails = set(re.findall(r'"rail":"([^"]+)"', said))
+    rails = {verdict["rail"] for verdict in said["verdicts"]}
     assert rails
     for rail in rails:
         expect(why.locator(".checks")).to_contain_text(rail)
@@ -115,13 +113,11 @@ def test_why_shows_every_rail_with_score_the_support_the_times_and_the_configura
     expect(why.locator(".support li").first).to_contain_text(re.compile(r"\d\.\d\d"))
     assert why.locator(".times dd").count() == 5
     expect(why.locator(".times dd").last).to_contain_text(re.compile(r"\d m?s"))
-    config_hash = re.search(r'"config_hash":"([^"]+)"', said)
-    assert config_hash is not None
-    expect(why.locator(".facts")).to_contain_text(config_hash[1])
+    expect(why.locator(".facts")).to_contain_text(said["config_hash"])
     expect(why.locator(".facts")).to_contain_text("quotation")
 
 
-def test_an_abstention_is_labelled_and_quieter_than_an_answer(answered):
+def test_an_abstention_is_labelled_and_quieter_than_an_answer(answered: Visit) -> None:
     colour = "node => getComputedStyle(node).color"
     loud = answered.last.locator(".words").evaluate(colour)
     reply = answered.ask(OUTSIDE)
@@ -133,7 +129,7 @@ def test_an_abstention_is_labelled_and_quieter_than_an_answer(answered):
     assert abs(red - green) < 40, "not knowing is nothing to be alarmed at"
 
 
-def test_each_persona_keeps_a_conversation_of_its_own(visitor, address):
+def test_each_persona_keeps_a_conversation_of_its_own(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
     visit.choose("Plato")
     visit.ask("hello")
@@ -145,30 +141,25 @@ def test_each_persona_keeps_a_conversation_of_its_own(visitor, address):
     expect(visit.turns).to_have_count(1)
 
 
-def test_the_whole_conversation_is_sent_with_each_turn_and_at_most_twenty_messages(visitor, address):
+def test_the_whole_conversation_is_sent_with_each_turn_and_at_most_twenty_messages(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
-    for number in range(12):
-        with visit.page.expect_request("**/v1/chat/completions") as heard:
-            visit.ask(f"hello {'again ' * number}")
-    sent = heard.value.post_data_json
-    assert sent["stream"] is True
-    roles = [message["role"] for message in sent["messages"]]
-    assert roles == ["user", "assistant"] * 9 + ["user"]
-    assert sent["messages"][-2]["content"] == visit.turns.nth(10).locator(".words").inner_text()
+    for _ in range(11):
+        visit.ask("hello")
+    sent = visit.sent("hello")
+    assert [message["role"] for message in sent] == ["user", "assistant"] * 9 + ["user"]
+    assert sent[-2]["content"] == visit.turns.nth(10).locator(".words").inner_text()
 
 
-def test_a_new_conversation_forgets_the_old_one(visitor, address):
+def test_a_new_conversation_forgets_the_old_one(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
     visit.ask("hello")
     visit.page.get_by_role("button", name="New conversation").click()
     expect(visit.turns).to_have_count(0)
     expect(visit.page.locator("#question")).to_be_focused()
-    with visit.page.expect_request("**/v1/chat/completions") as heard:
-        visit.ask("good morning")
-    assert len(heard.value.post_data_json["messages"]) == 1
+    assert len(visit.sent("good morning")) == 1
 
 
-def test_markup_in_a_message_is_shown_as_text(visitor, address):
+def test_markup_in_a_message_is_shown_as_text(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
     hostile = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'> What is justice?"
     visit.ask(hostile)
@@ -177,7 +168,7 @@ def test_markup_in_a_message_is_shown_as_text(visitor, address):
     expect(visit.page.locator("main img, main script")).to_have_count(0)
 
 
-def test_shift_enter_makes_a_line_and_enter_alone_sends(visitor, address):
+def test_shift_enter_makes_a_line_and_enter_alone_sends(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
     visit.page.keyboard.press("/")
     expect(visit.page.locator("#question")).to_be_focused()
@@ -190,13 +181,13 @@ def test_shift_enter_makes_a_line_and_enter_alone_sends(visitor, address):
     expect(visit.page.locator("#question")).to_have_value("")
 
 
-def test_enter_on_nothing_sends_nothing(visitor, address):
+def test_enter_on_nothing_sends_nothing(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
     visit.send("   \n ")
     expect(visit.turns).to_have_count(0)
 
 
-def test_tab_reaches_every_control_and_shows_where_it_is(answered):
+def test_tab_reaches_every_control_and_shows_where_it_is(answered: Visit) -> None:
     page = answered.page
     page.evaluate("document.activeElement.blur(); getSelection().removeAllRanges(); document.querySelector('.skip').focus()")
     reached = []
@@ -220,7 +211,7 @@ def test_tab_reaches_every_control_and_shows_where_it_is(answered):
     assert [name for name, visible in reached if not visible] == []
 
 
-def test_a_screen_reader_hears_whole_sentences_not_tokens(visitor, address):
+def test_a_screen_reader_hears_whole_sentences_not_tokens(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
     reply = visit.ask("hello").locator(".words").inner_text()
     region = visit.page.locator("#announcements")
@@ -229,7 +220,7 @@ def test_a_screen_reader_hears_whole_sentences_not_tokens(visitor, address):
     expect(region.locator("p")).to_have_count(3)  # who is spoken with, that the reply is coming, the reply
 
 
-def test_copy_takes_the_reply_with_its_sources(answered):
+def test_copy_takes_the_reply_with_its_sources(answered: Visit) -> None:
     answered.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     answered.last.get_by_role("button", name="Copy").click()
     expect(answered.last.get_by_role("button", name="Copied")).to_be_visible()
@@ -240,9 +231,9 @@ def test_copy_takes_the_reply_with_its_sources(answered):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_never_scrolls_sideways(visitor, address, scheme):
+def test_a_phone_never_scrolls_sideways(visitor: Visitor, address: str, scheme: str) -> None:
     visit = visitor(address, viewport=PHONE, color_scheme=scheme)
-    wide = "() => [document.documentElement, document.querySelector('#scroller'), document.querySelector('.passage-body')].map((node) => node.scrollWidth - node.clientWidth)"
+    wide = "() => ['html', '#scroller', '.passage-body'].map((name) => document.querySelector(name)).map((node) => node.scrollWidth - node.clientWidth)"
     assert visit.page.evaluate(wide) == [0, 0, 0]
     visit.choose("Aristotle")
     visit.ask(CAUSES)
@@ -257,7 +248,7 @@ def test_a_phone_never_scrolls_sideways(visitor, address, scheme):
     assert box["y"] > 200, "the sheet leaves the statement in view"
 
 
-def test_dark_follows_the_system_until_the_visitor_chooses_and_is_then_remembered(visitor, address):
+def test_dark_follows_the_system_until_the_visitor_chooses_and_is_then_remembered(visitor: Visitor, address: str) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     visit = visitor(address, color_scheme="dark")
     dark = visit.page.evaluate(ground)
@@ -269,7 +260,7 @@ def test_dark_follows_the_system_until_the_visitor_chooses_and_is_then_remembere
     assert visit.page.evaluate(ground) == light
 
 
-def test_the_page_works_where_storage_is_forbidden(visitor, address, browser):
+def test_the_page_works_where_storage_is_forbidden(visitor: Visitor, address: str) -> None:
     visit = visitor(address)
     visit.page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });")
     visit.page.reload()
@@ -278,25 +269,17 @@ def test_the_page_works_where_storage_is_forbidden(visitor, address, browser):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_colour_has_contrast_aa_on_every_ground_it_stands_on(visitor, address, scheme):
+def test_every_text_colour_has_contrast_aa_on_every_ground_it_stands_on(visitor: Visitor, address: str, scheme: str) -> None:
     page = visitor(address, color_scheme=scheme).page
-    pairs = [("ink", ground) for ground in ("paper", "surface", "tint", "lit")]
-    pairs += [
-        ("muted", "paper"),
-        ("muted", "surface"),
-        ("accent", "paper"),
-        ("accent", "surface"),
-        ("accent", "tint"),
-        ("accent", "lit"),
-        ("on-accent", "accent"),
-    ]
-    pairs += [("muted", "tint"), ("muted", "lit")]
+    pairs = [(text, ground) for text in ("ink", "muted", "accent") for ground in ("paper", "surface", "tint", "lit")]
+    pairs.remove(("muted", "lit"))  # only an answer's own words are ever lit
+    pairs.append(("on-accent", "accent"))
     for text, ground in pairs:
         assert _contrast(_rgb(page, text), _rgb(page, ground)) >= 4.5, f"{text} on {ground}, {scheme}"
     assert _contrast(_rgb(page, "edge"), _rgb(page, "paper")) >= 3, "the edge of a control"
 
 
-def test_reduced_motion_stops_every_animation(visitor, address):
+def test_reduced_motion_stops_every_animation(visitor: Visitor, address: str) -> None:
     visit = visitor(address, reduced_motion="reduce")
     visit.send(CAUSES)
     expect(visit.last.locator(".source").first).to_be_visible(timeout=60_000)
@@ -305,7 +288,7 @@ def test_reduced_motion_stops_every_animation(visitor, address):
     assert visit.page.evaluate(moving) == 0
 
 
-def test_the_page_works_where_an_app_mounts_it(visitor, serve: Callable[[ASGIApp], AbstractContextManager[str]]):
+def test_the_page_works_where_an_app_mounts_it(visitor: Visitor, serve: Serve) -> None:
     guard = Guardrail.default()
     with serve(Starlette(routes=[Mount("/philosophers", create_app(guard))])) as outer:
         visit = visitor(f"{outer}philosophers/")
@@ -313,9 +296,15 @@ def test_the_page_works_where_an_app_mounts_it(visitor, serve: Callable[[ASGIApp
     guard.close()
 
 
-def _rgb(page, token: str) -> tuple[float, ...]:
+def _rgb(page: Page, token: str) -> tuple[float, ...]:
     shown = page.evaluate(
-        "(token) => { const node = document.createElement('i'); node.style.color = `var(--${token})`; document.body.append(node); const found = getComputedStyle(node).color; node.remove(); return found; }",
+        """(token) => {
+          const node = document.body.appendChild(document.createElement("i"));
+          node.style.color = `var(--${token})`;
+          const found = getComputedStyle(node).color;
+          node.remove();
+          return found;
+        }""",
         token,
     )
     return tuple(float(part) for part in re.findall(r"[\d.]+", shown)[:3])

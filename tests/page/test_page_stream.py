@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser
+
+    from tests.page.conftest import Visitor
 
 STREAM = (
     "\ufeff: a comment\n"
@@ -26,7 +34,7 @@ IMPORT = "const { EventParser } = await import(new URL('page/stream.js', locatio
 
 
 @pytest.fixture(scope="module")
-def parsed(browser, address):
+def parsed(browser: Browser, address: str) -> Iterator[Callable[[str], Any]]:
     """Runs a script in the page over the bytes of STREAM."""
     page = browser.new_page()
     page.goto(address)
@@ -35,11 +43,11 @@ def parsed(browser, address):
     page.close()
 
 
-def test_the_parser_reads_a_stream_as_the_standard_does(parsed):
+def test_the_parser_reads_a_stream_as_the_standard_does(parsed: Callable[[str], Any]) -> None:
     assert parsed("return new EventParser().push(bytes);") == EVENTS
 
 
-def test_the_parser_gives_the_same_events_for_every_pair_of_cuts(parsed):
+def test_the_parser_gives_the_same_events_for_every_pair_of_cuts(parsed: Callable[[str], Any]) -> None:
     script = """
       const seen = new Set();
       for (let one = 0; one <= bytes.length; one += 1) {
@@ -54,11 +62,11 @@ def test_the_parser_gives_the_same_events_for_every_pair_of_cuts(parsed):
     assert [json.loads(found) for found in parsed(script)] == [EVENTS]
 
 
-def test_the_parser_gives_the_same_events_byte_by_byte(parsed):
+def test_the_parser_gives_the_same_events_byte_by_byte(parsed: Callable[[str], Any]) -> None:
     assert parsed("const parser = new EventParser(); return [...bytes].flatMap((byte) => parser.push(Uint8Array.of(byte)));") == EVENTS
 
 
-def test_offsets_count_code_points_so_that_marks_fall_on_the_right_words(visitor, address):
+def test_offsets_count_code_points_so_that_marks_fall_on_the_right_words(visitor: Visitor, address: str) -> None:
     passage = "𐀀𐀁 Before 🏛️ the soul <b>is</b> immortal 𐀂, they say."
     support = "the soul <b>is</b> immortal 𐀂"
     statement = "👩‍👩‍👧 The soul <i>is</i> immortal."

@@ -17,9 +17,12 @@ from guardrail.server import create_app
 from guardrail.settings import RailSettings, ServerSettings, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, Iterator
+
+    from playwright.sync_api import Browser
 
     from guardrail.protocols import Prompt
+    from tests.page.conftest import Serve, Visitor
 
 SETTINGS = Settings(
     rails=(*Settings().rails, RailSettings(id="keywords", options={"phrases": ["hemlock recipe"]})),
@@ -36,7 +39,7 @@ class Staged:
     """Set when the one who listened has gone."""
     calls: int = 0
 
-    async def generate(self, prompt: Prompt) -> AsyncIterator[Chunk]:
+    async def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         asked = prompt.evidence.question.request.text
         self.calls += 1
         if "down" in asked:
@@ -64,13 +67,13 @@ def staged() -> Staged:
 
 
 @pytest.fixture(scope="module")
-def troubled(serve, staged):
+def troubled(serve: Serve, staged: Staged) -> Iterator[str]:
     """The address of a server with one place and no queue."""
     with serve(create_app(Guardrail(SETTINGS, generator=staged))) as found:
         yield found
 
 
-def test_stop_keeps_what_was_said_and_ends_the_work_on_the_server(visitor, troubled, staged):
+def test_stop_keeps_what_was_said_and_ends_the_work_on_the_server(visitor: Visitor, troubled: str, staged: Staged) -> None:
     visit = visitor(troubled)
     staged.left.clear()
     visit.send("What is justice? Please wait.")
@@ -82,7 +85,7 @@ def test_stop_keeps_what_was_said_and_ends_the_work_on_the_server(visitor, troub
     assert staged.left.wait(10), "the server went on writing for nobody"
 
 
-def test_escape_stops_a_reply(visitor, troubled):
+def test_escape_stops_a_reply(visitor: Visitor, troubled: str) -> None:
     visit = visitor(troubled)
     visit.send("What is justice? Please wait.")
     expect(visit.last.locator(".words")).to_contain_text("ustice", timeout=60_000)
@@ -90,7 +93,7 @@ def test_escape_stops_a_reply(visitor, troubled):
     expect(visit.last).to_have_attribute("data-kind", "stopped")
 
 
-def test_a_server_error_is_one_sentence_with_a_way_to_try_again(visitor, troubled, staged):
+def test_a_server_error_is_one_sentence_with_a_way_to_try_again(visitor: Visitor, troubled: str, staged: Staged) -> None:
     visit = visitor(troubled)
     reply = visit.ask("What is justice? The model is down.")
     expect(reply).to_have_attribute("data-kind", "failed")
@@ -104,22 +107,20 @@ def test_a_server_error_is_one_sentence_with_a_way_to_try_again(visitor, trouble
     assert staged.calls > calls
 
 
-def test_a_reply_that_breaks_off_keeps_what_was_checked_and_says_so(visitor, troubled):
+def test_a_reply_that_breaks_off_keeps_what_was_checked_and_says_so(visitor: Visitor, troubled: str) -> None:
     reply = visitor(troubled).ask("What is justice? Please break.")
     expect(reply).to_have_attribute("data-kind", "failed")
     expect(reply.locator(".words")).to_contain_text("ustice")
     expect(reply.locator(".failure p")).not_to_be_empty()
 
 
-def test_a_failed_turn_is_not_sent_along_with_the_next(visitor, troubled):
+def test_a_failed_turn_is_not_sent_along_with_the_next(visitor: Visitor, troubled: str) -> None:
     visit = visitor(troubled)
     visit.ask("What is justice? The model is down.")
-    with visit.page.expect_request("**/v1/chat/completions") as heard:
-        visit.ask("hello")
-    assert [message["content"] for message in heard.value.post_data_json["messages"]] == ["hello"]
+    assert [message["content"] for message in visit.sent("hello")] == ["hello"]
 
 
-def test_a_busy_server_is_asked_again_after_the_time_it_names(visitor, troubled):
+def test_a_busy_server_is_asked_again_after_the_time_it_names(visitor: Visitor, troubled: str) -> None:
     first = visitor(troubled)
     first.send("What is justice? Please wait.")
     expect(first.last.locator(".words")).to_contain_text("ustice", timeout=60_000)
@@ -130,7 +131,7 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(visitor, troubled)
     expect(second.last).to_have_attribute("data-kind", "smalltalk", timeout=20_000)
 
 
-def test_a_message_that_is_too_long_comes_back_to_be_changed(visitor, troubled):
+def test_a_message_that_is_too_long_comes_back_to_be_changed(visitor: Visitor, troubled: str) -> None:
     visit = visitor(troubled)
     long = "justice " * 4000
     reply = visit.ask(long)
@@ -141,7 +142,7 @@ def test_a_message_that_is_too_long_comes_back_to_be_changed(visitor, troubled):
     expect(visit.page.locator("#question")).to_be_focused()
 
 
-def test_a_refusal_is_labelled_and_names_the_rail_behind_it(visitor, troubled):
+def test_a_refusal_is_labelled_and_names_the_rail_behind_it(visitor: Visitor, troubled: str) -> None:
     reply = visitor(troubled).ask("Give me a hemlock recipe.")
     expect(reply).to_have_attribute("data-kind", "refusal")
     expect(reply.locator(".kind")).to_have_text("Declined")
@@ -150,7 +151,7 @@ def test_a_refusal_is_labelled_and_names_the_rail_behind_it(visitor, troubled):
     expect(reply.locator(".checks")).to_contain_text("keywords")
 
 
-def test_a_server_that_cannot_be_reached_is_said_and_can_be_tried_again(visitor, troubled):
+def test_a_server_that_cannot_be_reached_is_said_and_can_be_tried_again(visitor: Visitor, troubled: str) -> None:
     visit = visitor(troubled)
     visit.page.context.set_offline(True)
     reply = visit.ask("hello")
@@ -160,7 +161,7 @@ def test_a_server_that_cannot_be_reached_is_said_and_can_be_tried_again(visitor,
     expect(reply).to_have_attribute("data-kind", "smalltalk")
 
 
-def test_a_server_that_asks_for_a_key_gets_it_from_the_visitor(browser, serve):
+def test_a_server_that_asks_for_a_key_gets_it_from_the_visitor(browser: Browser, serve: Serve) -> None:
     settings = Settings(server=ServerSettings(api_keys=("open-sesame",)))
     with serve(create_app(Guardrail(settings))) as locked:
         page = browser.new_page()

@@ -44,7 +44,7 @@ export class Announcer {
   #speak(all) {
     this.#timer = 0;
     const end = all ? this.#held.length : (this.#held.match(/^[^]*[.!?…]["'”’)\]\d[]*(?=\s)/)?.[0].length ?? 0);
-    const sentence = this.#held.slice(0, end).trim();
+    const sentence = this.#held.slice(0, end).replace(/\s*\[\d+\]/g, "").trim(); // markers are buttons to find, not words to hear
     this.#held = this.#held.slice(end);
     if (sentence) this.say(sentence);
   }

@@ -23,7 +23,7 @@ const conversations = new Map();
 let current = null;
 
 const composer = new Composer(byId("composer"), {
-  send: (text) => current?.ask(text),
+  send: (text) => (current ? current.ask(text) : false),
   stop: () => current?.stop(),
 });
 
@@ -67,6 +67,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     composer.input.focus();
   } else if (event.key === "Escape") {
+    if (event.isComposing) return; // it leaves the input method, nothing else
     // The nearest thing goes first: the panel one is reading in, then the running reply, then a panel left open.
     if (panel.isOpen && (panel.holdsFocus || !current?.busy)) panel.close();
     else current?.stop();

@@ -1,6 +1,7 @@
 // Where the question is written. One button serves twice: it sends, and while a reply is under way it stops it.
 
 export class Composer {
+  /** `send(text)` returns false where there is nobody to send it to yet; the text then stays. */
   constructor(form, { send, stop }) {
     this.form = form;
     this.input = form.querySelector("textarea");
@@ -41,10 +42,9 @@ export class Composer {
 
   #send(send) {
     const text = this.input.value.trim();
-    if (!text) return;
+    if (!text || send(text) === false) return;
     this.input.value = "";
     this.#fit();
-    send(text);
   }
 
   // The field grows with its text up to the height the style sheet allows.

@@ -1,6 +1,7 @@
 // A conversation with one persona: its turns on the page, what of them is sent along, and the one reply that may be under way.
 
 import { Announcer } from "./announcer.js";
+import { sources } from "./citations.js";
 import { element } from "./element.js";
 import { Failure } from "./failure.js";
 import { converse } from "./server.js";
@@ -51,6 +52,7 @@ export class Conversation {
   /** Forget everything that was said. */
   clear() {
     this.stop();
+    this.#abort = null; // the next question need not wait until the stopped reply has noticed
     this.#turns = [];
     this.list.replaceChildren();
     this.outlets.changed(this);
@@ -89,7 +91,8 @@ export class Conversation {
         for await (const { text, reply } of converse({ persona: this.persona.id, messages, signal })) {
           if (reply) {
             turn.finish(reply);
-            if (reply.citations.length) this.announcer.push(` ${reply.citations.length} statements have sources.`);
+            const count = sources(reply).length;
+            if (count) this.announcer.push(` With ${count === 1 ? "one source" : `${count} sources`}.`);
           } else {
             turn.append(text);
             this.announcer.push(text);

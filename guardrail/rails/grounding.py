@@ -1,0 +1,176 @@
+"""Does a passage say it? Support of one sentence by the retrieved passages, from 0 to 1, with the words that carry it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from guardrail.errors import ConfigurationError, RailError
+from guardrail.protocols import Claim, Judgement
+from guardrail.rails import framing
+from guardrail.rails.hard_rules import Shelf, violations
+from guardrail.rails.support import FEATURES, Source, Support, measure
+from guardrail.rails.verbatim import Found, find
+from guardrail.types import Encoding, Evidence, Finding, Hit, Message, Passage, Question, Request, Sentence, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from numpy.typing import NDArray
+
+    from guardrail.protocols import Encoder, Need
+    from guardrail.types import Stage
+
+COEFFICIENTS = Path(__file__).with_name("grounding.json")
+
+
+class GroundingRail:
+    """An output rail that judges one sentence at a time against the evidence's passages.
+
+    - A sentence that stands word for word in a passage has support 1; no forward pass is spent on it.
+    - A sentence that states nothing ("That is a good question.") passes with no passage.
+    - A number, name or quotation that no passage holds, or a negation turned round, leaves a sentence without support (`guardrail.rails.hard_rules`).
+    - Everything else is encoded and compared (`guardrail.rails.support`); a logistic regression turns the figures into support.
+
+    A verdict's `score` is 1 - support; above `threshold` its decision is `abstain`: the sentence should not be shown.
+    """
+
+    id = "grounding"
+    version = "1"
+    stage: Stage = "output"
+    reach = 0
+    needs: frozenset[Need] = frozenset({"passages"})
+
+    def __init__(
+        self, encoder: Encoder, *, pool: Executor | None = None, threshold: float | None = None, is_framing: Callable[[str, Evidence], bool] | None = None
+    ) -> None:
+        """`pool` runs the encoder (None: the event loop's own). `threshold`: the highest score that passes, None for the measured one.
+
+        `is_framing` says whether a lead-in, as far as its colon, states nothing; it is asked beside the rail's own rules. Raises ConfigurationError
+        where the coefficients are damaged.
+        """
+        self._encoder = encoder
+        self._pool = pool
+        self._is_framing = is_framing
+        self._weights, self._bias, measured = _load(COEFFICIENTS)
+        self.threshold = measured if threshold is None else threshold
+        self._places = lru_cache(maxsize=512)(encoder.content_spans)  # of passages, never of what users wrote
+
+    async def check(self, subject: Claim) -> Verdict:
+        """The verdict on one sentence."""
+        return (await self.judge(subject)).verdict
+
+    async def judge(self, claim: Claim) -> Judgement:
+        """The verdict on one sentence, its support, and where in which passage that stands."""
+        began = time.perf_counter()
+        shelf = _shelf(tuple(hit.passage for hit in claim.evidence.hits), claim.evidence.question.request.persona)
+        sentence = self._at_once(claim, shelf)
+        if sentence is None:
+            sentence = await asyncio.get_running_loop().run_in_executor(self._pool, self._compare, claim)
+        return Judgement(verdict=self._verdict(claim, sentence, shelf, began), sentence=sentence)
+
+    async def warm_up(self) -> None:
+        """Judge three sentences whose support is known; raises RailError if one comes out wrong."""
+        text = "The soul has three parts, which are reason, spirit and appetite. Reason ought to rule the whole soul, since it alone looks ahead."
+        encoding = self._encoder.encode((text,))[0]
+        passage = Passage(
+            id="p", source_id="p", title="The parts of the soul", work="Republic", locator="IV 435b-441c", persona="plato", text=text, start=0, end=len(text)
+        )
+        hit = Hit(passage=passage, score=1.0, dense=1.0, late=1.0, coverage=1.0, tokens=encoding.tokens)
+        request = Request(id="self-test", persona="plato", messages=(Message(role="user", content="How many parts has the soul?"),))
+        evidence = Evidence(question=Question(request=request, text=request.text), hits=(hit,))
+        for claim, expected in (
+            ("Reason ought to rule the whole soul, since it alone looks ahead.", "pass"),
+            ("The soul consists of three parts: reason, spirit and appetite.", "pass"),
+            ("The soul has seven parts.", "abstain"),
+            ("The best cheese is made from the milk of mountain goats.", "abstain"),
+        ):
+            if (await self.check(Claim(evidence=evidence, text=claim))).decision != expected:
+                raise RailError("The grounding rail fails its self-test: its coefficients do not fit the encoder.")
+
+    def support(self, measured: Support) -> float:
+        """The probability, 0 to 1, that the sources support a claim with these figures."""
+        if measured.source is None:
+            return 0.0
+        return float(1.0 / (1.0 + np.exp(-(measured.figures @ self._weights + self._bias))))
+
+    def _at_once(self, claim: Claim, shelf: Shelf) -> Sentence | None:
+        """The judgement where no forward pass is needed."""
+        text, end = claim.text, len(claim.text)
+        if framing.states_nothing(text) or self._leads_in(text, claim.evidence, shelf):
+            return Sentence(start=0, end=end, support=1.0, passage=None)
+        found = self._verbatim(text, claim.evidence, shelf)
+        if found is not None:
+            return Sentence(start=0, end=end, support=1.0, passage=found.text, source_start=found.start, source_end=found.end)
+        broken = violations(text, shelf)
+        if broken or not claim.evidence.hits:
+            reasons = tuple(dict.fromkeys(violation.rule for violation in broken))
+            return Sentence(start=0, end=end, support=0.0, passage=None, reasons=reasons)
+        return None
+
+    def _verbatim(self, text: str, evidence: Evidence, shelf: Shelf) -> Found | None:
+        """The claim as whole sentences of one passage, after a lead-in or without one."""
+        passages = [hit.passage.text for hit in evidence.hits]
+        found = find(text, passages)
+        colon = text.find(": ")
+        while found is None and colon >= 0:
+            if self._leads_in(text[: colon + 1], evidence, shelf):
+                found = find(text[colon + 2 :], passages)
+            colon = text.find(": ", colon + 1)
+        return found
+
+    def _leads_in(self, text: str, evidence: Evidence, shelf: Shelf) -> bool:
+        if not text.rstrip().endswith(":"):
+            return False
+        return (self._is_framing is not None and self._is_framing(text.strip(), evidence)) or framing.is_lead_in(text, shelf)
+
+    def _compare(self, claim: Claim) -> Sentence:
+        encoding: Encoding = claim.encoding or self._encoder.encode((claim.text,))[0]
+        measured = measure(encoding, [Source(text=hit.passage.text, tokens=hit.tokens, places=self._places(hit.passage.text)) for hit in claim.evidence.hits])
+        return Sentence(
+            start=0, end=len(claim.text), support=self.support(measured), passage=measured.source, source_start=measured.start, source_end=measured.end
+        )
+
+    def _verdict(self, claim: Claim, sentence: Sentence, shelf: Shelf, began: float) -> Verdict:
+        score = 1.0 - sentence.support
+        findings = (
+            tuple(Finding(type=broken.rule, start=broken.start, end=broken.end, score=1.0) for broken in violations(claim.text, shelf))
+            if sentence.reasons
+            else ()
+        )
+        failed = score > self.threshold
+        if failed and not findings:
+            findings = (Finding(type="unsupported", start=0, end=len(claim.text), score=score),)
+        return Verdict(
+            rail=self.id,
+            rail_version=self.version,
+            stage=self.stage,
+            decision="abstain" if failed else "pass",
+            score=score,
+            threshold=self.threshold,
+            findings=findings,
+            reason=f"no passage holds it: {', '.join(sentence.reasons)}" if sentence.reasons else "no passage supports it" if failed else None,
+            latency_ms=(time.perf_counter() - began) * 1000,
+        )
+
+
+@lru_cache(maxsize=64)
+def _shelf(passages: tuple[Passage, ...], persona: str) -> Shelf:
+    return Shelf(passages, persona)
+
+
+def _load(path: Path) -> tuple[NDArray[np.float32], float, float]:
+    """Weights in the order of FEATURES, bias, threshold."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        weights = np.array([card["weights"][name] for name in FEATURES], np.float32)
+        return weights, float(card["bias"]), float(card["threshold"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"The coefficients {path.name} cannot be read: fit them again with `python -m guardrail.finetune.grounding`.") from error

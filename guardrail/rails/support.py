@@ -1,0 +1,167 @@
+"""How far passages support a claim, as a handful of figures that a logistic regression weighs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from guardrail.rails.numbers import numbers
+from guardrail.rails.words import coverage, rarity, words
+from guardrail.sentences import spans
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from guardrail.types import Encoding
+
+FEATURES = (
+    "late_all",
+    "late_passage",
+    "late_window",
+    "least_all",
+    "least_window",
+    "low_all",
+    "low_passage",
+    "coverage_all",
+    "coverage_passage",
+    "coverage_window",
+    "pairs_passage",
+    "names",
+    "numbers",
+    "negation",
+    "length",
+)
+"""What `measure` gives, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Source:
+    """A passage as the measure reads it. `tokens`: (n, d) token states, row i standing at `places[i]` of `text`."""
+
+    text: str
+    tokens: NDArray[np.float32]
+    places: Sequence[tuple[int, int]]
+    sentences: tuple[tuple[int, int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sentences", tuple(spans(self.text)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Support:
+    """The figures, (len(FEATURES),), and where the support stands: the source's number and the stretch of its text, None where there is no source."""
+
+    figures: NDArray[np.float32]
+    source: int | None
+    start: int = 0
+    end: int = 0
+
+
+def measure(claim: Encoding, sources: Sequence[Source]) -> Support:
+    """Compare a claim with its sources.
+
+    Late interaction is a mean over the claim's tokens of their best cosine (ColBERT, Khattab & Zaharia 2020, eq. 3), each token weighted by the rarity of its
+    word: over all sources, over the best source, and over the best two sentences in a row of it. `least` is the worst-matched token, `low` the mean of the
+    worst quarter. Coverage and pairs are shares of the claim's words, and of its neighbouring words, that stand in the source.
+    """
+    said = words(claim.text)
+    stems = [word.stem for word in said if word.content]
+    present = [number for number, source in enumerate(sources) if len(source.tokens)]
+    if not present or not len(claim.tokens):
+        return Support(figures=np.zeros(len(FEATURES), np.float32), source=None)
+    weights = _weights(claim)
+    best_by_source = np.stack([(claim.tokens @ sources[number].tokens.T).max(axis=1) for number in present])
+    late = best_by_source @ weights
+    shares = [coverage(frozenset(stems), _stems(sources[number].text)) for number in present]
+    place = int(np.argmax(late + np.array(shares)))
+    chosen = sources[present[place]]
+    everywhere = best_by_source.max(axis=0)
+    window = _best_window(claim, chosen, weights, frozenset(stems))
+    held = frozenset[str]().union(*(_stems(sources[number].text) for number in present))
+    pairs = list(zip(stems, stems[1:], strict=False))
+    near = _neighbours(chosen.text)
+    capital = frozenset(word.stem for word in said if word.name)
+    values = [number.value for number in numbers(claim.text)]
+    known = {number.value for source in sources for number in numbers(source.text)}
+    figures = (
+        everywhere @ weights,
+        late[place],
+        window.late,
+        everywhere.min(),
+        window.least,
+        _low(everywhere),
+        _low(best_by_source[place]),
+        coverage(frozenset(stems), held),
+        shares[place],
+        window.coverage,
+        sum(pair in near for pair in pairs) / len(pairs) if pairs else 1.0,
+        sum(name in held for name in capital) / len(capital) if capital else 1.0,
+        sum(value in known for value in values) / len(values) if values else 1.0,
+        float(any(word.negator for word in said) != any(word.negator for word in words(chosen.text[window.start : window.end]))),
+        math.log1p(len(stems)) / 4,
+    )
+    return Support(figures=np.array(figures, np.float32), source=present[place], start=window.start, end=window.end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    start: int
+    end: int
+    late: float
+    least: float
+    coverage: float
+
+
+def _best_window(claim: Encoding, source: Source, weights: NDArray[np.float32], stems: frozenset[str]) -> _Window:
+    """The one or two sentences in a row that hold most of the claim; one where the second adds little."""
+    similarity = claim.tokens @ source.tokens.T
+    starts = np.array([start for start, _ in source.places])
+    best = _Window(0, len(source.text), 0.0, 0.0, 0.0)
+    best_score = -1.0
+    for first in range(len(source.sentences)):
+        for last in (first, first + 1):
+            if last >= len(source.sentences):
+                continue
+            start, end = source.sentences[first][0], source.sentences[last][1]
+            columns = np.flatnonzero((starts >= start) & (starts < end))
+            if not len(columns):
+                continue
+            matches = similarity[:, columns].max(axis=1)
+            late, share = float(matches @ weights), coverage(stems, _stems(source.text[start:end]))
+            score = late + share - 0.05 * (last - first)
+            if score > best_score:
+                best, best_score = _Window(start, end, late, float(matches.min()), share), score
+    return best
+
+
+def _weights(claim: Encoding) -> NDArray[np.float32]:
+    """Rarity of the word that each token of the claim belongs to, scaled to the sum 1."""
+    said = words(claim.text)
+    found, number = [], 0
+    for start, _ in claim.spans:
+        while number < len(said) - 1 and said[number].end <= start:
+            number += 1
+        found.append(0.2 + rarity(said[number].stem) if said else 1.0)
+    weights = np.array(found, np.float32)
+    scaled: NDArray[np.float32] = weights / weights.sum()
+    return scaled
+
+
+def _low(matches: NDArray[np.float32]) -> float:
+    """Mean of the worst quarter."""
+    return float(np.sort(matches)[: max(1, len(matches) // 4)].mean())
+
+
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(word.stem for word in words(text))
+
+
+def _neighbours(text: str) -> frozenset[tuple[str, str]]:
+    """Pairs of content words with at most one other between them."""
+    stems = [word.stem for word in words(text) if word.content]
+    return frozenset((*zip(stems, stems[1:], strict=False), *zip(stems, stems[2:], strict=False)))

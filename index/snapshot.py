@@ -1,0 +1,116 @@
+"""One generation of an index, ready to be searched."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from guardrail.errors import LibraryError
+from guardrail.index import ranking
+from guardrail.index.dense import DenseIndex, Rows
+from guardrail.index.encoder import unpack
+from guardrail.index.generation import SPARSE, Generation
+from guardrail.index.sparse import SparseIndex
+from guardrail.late_interaction import maxsim
+from guardrail.types import Hit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from guardrail.protocols import Encoder, Query
+
+_FILTERS = 16
+"""Filters that are kept: a generation never changes, and a persona asks with the same one all day."""
+
+
+class Snapshot:
+    """Hybrid search over an opened generation. Thread-safe."""
+
+    def __init__(self, generation: Generation, encoder: Encoder) -> None:
+        self._generation = generation
+        self._encoder = encoder
+        self._sparse = SparseIndex.load(generation.path / SPARSE)
+        if self._sparse.size != len(generation.vectors):
+            raise LibraryError(f"The index in {generation.path} holds two numbers of passages: delete the folder and build it again.")
+        self._dense = DenseIndex(generation.vectors)
+        self._filter = lru_cache(maxsize=_FILTERS)(self._rows)
+
+    @classmethod
+    def open(cls, folder: Path, encoder: Encoder) -> Self:
+        """The current generation of the index in `folder`, verified. Raises LibraryError."""
+        generation = Generation.open(folder, fingerprint=encoder.fingerprint)
+        try:
+            return cls(generation, encoder)
+        except (OSError, ValueError, KeyError) as error:
+            generation.close()
+            raise LibraryError(f"The index in {folder} cannot be read ({error}): delete the folder and build it again.") from error
+
+    @property
+    def name(self) -> str:
+        """The generation's name."""
+        return self._generation.name
+
+    def search(self, query: Query) -> tuple[Hit, ...]:
+        """At most `k` hits within the token budget, best first, near duplicates only where nothing else is left. Filters apply before the search."""
+        chosen = self._filter(query.persona, query.works)
+        question, text = query.encoding, query.encoding.text
+        depth = max(ranking.CANDIDATES, 2 * query.k)
+        bm25 = self._sparse.scores(text)
+        rows = np.union1d(
+            self._dense.top(question.vector, depth, chosen),
+            self._sparse.top(bm25, depth, chosen.numbers if chosen else None),
+        )
+        if not len(rows):
+            return ()
+        cosines = self._dense.cosines(question.vector, rows)
+        fused = ranking.fuse(cosines, bm25[rows])
+        best = ranking.best_first(fused)[: max(ranking.RESCORED, query.k)]
+        tokens = [self._tokens(row) for row in rows[best]]
+        late = np.array([maxsim(question.tokens, states) for states in tokens], np.float32)
+        scores = ranking.rescore(fused[best], late)
+        order = ranking.best_first(scores)
+        order = order[ranking.distinct_first(self._dense.vectors[rows[best[order]]].astype(np.float32))]
+        coverage = self._sparse.coverage(text, rows[best])
+        hits = (
+            Hit(
+                passage=passage,
+                score=float(scores[place]),
+                dense=float(cosines[best[place]]),
+                late=float(late[place]),
+                coverage=float(coverage[place]),
+                tokens=tokens[place],
+            )
+            for place, passage in zip(order, self._generation.passages(rows[best[order]].tolist()), strict=True)
+        )
+        return tuple(within_budget(hits, query, self._encoder))
+
+    def close(self) -> None:
+        """Give back files and memory; nobody may search any more."""
+        self._filter.cache_clear()
+        self._generation.close()
+
+    def _rows(self, persona: str | None, works: Sequence[str]) -> Rows | None:
+        numbers = self._generation.rows(persona, works)
+        return None if numbers is None else Rows(numbers, len(self._dense.vectors))
+
+    def _tokens(self, row: int) -> NDArray[np.float32]:
+        start, end = self._generation.token_offsets[row : row + 2]
+        return unpack(self._generation.tokens[start:end])
+
+
+def within_budget(hits: Iterator[Hit], query: Query, encoder: Encoder) -> Iterator[Hit]:
+    """The first `k` of `hits` that fit into the token budget together, best first; one that is too long leaves room for the next."""
+    left, found = query.token_budget, 0
+    for hit in hits:
+        length = len(encoder.token_spans(hit.passage.text))
+        if length <= left:
+            yield hit
+            left -= length
+            found += 1
+        if found == query.k:
+            return

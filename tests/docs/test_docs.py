@@ -1,0 +1,69 @@
+"""What the README and the docs show works as it stands."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from guardrail import Guardrail, strict_yaml
+from guardrail.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
+
+
+def blocks(language: str) -> list[object]:
+    found = []
+    for page in PAGES:
+        for number, match in enumerate(_BLOCK.finditer(page.read_text()), 1):
+            if match.group(1) == language:
+                found.append(pytest.param(match.group(2), id=f"{page.relative_to(ROOT)}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_a_python_block_runs(code: str, default_server: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(code.replace("http://127.0.0.1:8000", default_server), "block", "exec"), {})  # noqa: S102 - the blocks are ours
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("code", [block for block in blocks("sh") if "make " not in block.values[0]])  # type: ignore[attr-defined] # a ParameterSet
+def test_a_shell_block_runs(code: str, tmp_path: Path) -> None:
+    command = shutil.which("guardrail", path=str(Path(sys.executable).parent))
+    assert command, "the command is not installed: run make setup"
+    script = f'set -eu\nguardrail() {{ "{command}" "$@"; }}\n{code}'
+    done = subprocess.run(["/bin/bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_offline_start_answers_from_the_visitors_own_text(tmp_path: Path) -> None:
+    (code,) = [block.values[0] for block in blocks("sh") if "museum" in block.values[0]]  # type: ignore[attr-defined]
+    command = shutil.which("guardrail", path=str(Path(sys.executable).parent))
+    script = f'set -eu\nguardrail() {{ "{command}" "$@"; }}\n{code}'
+    done = subprocess.run(["/bin/bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+    assert "It closes at six on Sundays." in done.stdout.splitlines()[-1] or "closes at six" in done.stdout
+
+
+@pytest.mark.parametrize("code", blocks("yaml"))
+def test_a_configuration_is_valid(code: str) -> None:
+    settings = strict_yaml.loads(code, Settings)
+    assert Guardrail(settings).config_hash
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = [target for target in _LINK.findall(page.read_text()) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_tree_in_the_readme_names_every_module() -> None:
+    tree = (ROOT / "README.md").read_text().split("## The tree")[1]
+    modules = [path.name for path in (ROOT / "guardrail").glob("*.py") if not path.name.startswith("__")]
+    assert [module for module in modules if module not in tree] == []
