@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import save_file
 from scipy.optimize import minimize_scalar
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from guardrail.finetune.intent_data import LICENCES, Row, rows
@@ -33,8 +35,8 @@ NETWORKS, HIDDEN, EPOCHS = 5, 32, 20
 OWN_WEIGHT = 2.0
 HEAVIEST = 4.0
 """Most that a rare label's rows may count."""
-TURNED_AWAY = 0.005
-"""Share of the questions in the calibration part that each other label may take."""
+TURNED_AWAY = 0.015
+"""Share of the questions in the calibration part that other labels may take."""
 BATCH = 32
 
 
@@ -46,23 +48,25 @@ def train(table: list[Row], vectors: NDArray[np.float32]) -> tuple[IntentHead, d
     balance = len(labels[learn]) / np.bincount(labels[learn], minlength=len(LABELS)) / len(LABELS)
     weights = np.minimum(balance, HEAVIEST)[labels] * np.array([OWN_WEIGHT if row.source == "own" else 1.0 for row in table])
 
-    networks = [
-        MLPClassifier((HIDDEN,), alpha=1e-2, max_iter=EPOCHS, early_stopping=False, random_state=seed).fit(vectors[learn], labels[learn], sample_weight=weights[learn])
-        for seed in range(NETWORKS)
-    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is what keeps these networks from learning rows by heart
+        networks = [
+            MLPClassifier((HIDDEN,), alpha=1e-2, max_iter=EPOCHS, random_state=seed).fit(vectors[learn], labels[learn], sample_weight=weights[learn])
+            for seed in range(NETWORKS)
+        ]
     layers = _averaged(networks)
-    temperature = _temperature(np.log(IntentHead(LABELS, layers, {}).probabilities(vectors[tune]) + 1e-30), labels[tune])
+    temperature = _temperature(np.log(IntentHead(LABELS, layers, 0.0).probabilities(vectors[tune]) + 1e-30), labels[tune])
     layers["output"] /= temperature
     layers["output_bias"] /= temperature
-    thresholds = _thresholds(IntentHead(LABELS, layers, {}).probabilities(vectors[tune]), labels[tune])
-    head = IntentHead(LABELS, layers, thresholds)
+    threshold = _threshold(IntentHead(LABELS, layers, 0.0).probabilities(vectors[tune]), labels[tune])
+    head = IntentHead(LABELS, layers, threshold)
     own = np.array([row.source == "own" for row in table])
     card = {
         "labels": LABELS,
         "model": f"mean of the logits of {NETWORKS} networks with one hidden layer of {HIDDEN} on the 384-dimensional sentence vector, stored as one network",
         "temperature": round(temperature, 4),
-        "thresholds": thresholds,
-        "split": "70 % train, 15 % calibrate (temperature, thresholds), 15 % test, by a hash of the message's content stems",
+        "threshold": threshold,
+        "split": "70 % train, 15 % calibrate (temperature, threshold), 15 % test, by a hash of the message's content stems",
         "rows": {name: dict(Counter(row.label for row in table if row.part == name)) for name in ("train", "calibrate", "test")},
         "sources": {name: {"rows": sum(row.source == name for row in table), "licence": licence} for name, licence in LICENCES.items()},
         "test": _figures(head, [row for row, kept in zip(table, test, strict=True) if kept], vectors[test]),
@@ -74,9 +78,10 @@ def train(table: list[Row], vectors: NDArray[np.float32]) -> tuple[IntentHead, d
 def _averaged(networks: list[MLPClassifier]) -> dict[str, NDArray[np.float32]]:
     """The networks side by side in one, whose logits are the mean of theirs."""
     return {
-        "hidden": np.concatenate([network.coefs_[0].T for network in networks]).astype(np.float32),
+        # safetensors writes the buffer as it lies, so the arrays must lie row by row.
+        "hidden": np.ascontiguousarray(np.concatenate([network.coefs_[0].T for network in networks]), np.float32),
         "hidden_bias": np.concatenate([network.intercepts_[0] for network in networks]).astype(np.float32),
-        "output": np.concatenate([network.coefs_[1].T / len(networks) for network in networks], axis=1).astype(np.float32),
+        "output": np.ascontiguousarray(np.concatenate([network.coefs_[1].T / len(networks) for network in networks], axis=1), np.float32),
         "output_bias": np.mean([network.intercepts_[1] for network in networks], axis=0).astype(np.float32),
     }
 
@@ -92,25 +97,20 @@ def _temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> floa
     return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded").x))
 
 
-def _thresholds(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    """For each label but `question` the least probability, 0.5 at the lowest, at which it takes at most `TURNED_AWAY` of the questions."""
-    asked = probabilities[labels == LABELS.index(QUESTION)]
-    chosen = {}
-    for number, label in enumerate(LABELS):
-        if label != QUESTION:
-            chosen[label] = round(max(0.5, float(np.quantile(asked[:, number], 1 - TURNED_AWAY))), 3)
-    return chosen
+def _threshold(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The probability of `question` below which `TURNED_AWAY` of the questions lie."""
+    number = LABELS.index(QUESTION)
+    return round(float(np.quantile(probabilities[labels == number, number], TURNED_AWAY)), 4)
 
 
 def _figures(head: IntentHead, table: list[Row], vectors: NDArray[np.float32]) -> dict[str, Any]:
     """Precision, recall and F1 by label with 95 % bootstrap intervals, calibration, and the mistakes that cost most."""
     truth = np.array([LABELS.index(row.label) for row in table])
     probabilities = head.probabilities(vectors)
-    floor = np.array([head.thresholds.get(label, 0.0) for label in LABELS])
-    said = np.where(probabilities >= floor, probabilities, -1.0).argmax(axis=1)
+    said = head.choose(probabilities)
     random = np.random.default_rng(0)
     draws = [random.integers(0, len(table), len(table)) for _ in range(500)]
-    by_label = {}
+    by_label: dict[str, dict[str, Any]] = {}
     for number, label in enumerate(LABELS):
         scores = np.array([_precision_recall(truth[draw] == number, said[draw] == number) for draw in draws])
         precision, recall, f1 = _precision_recall(truth == number, said == number)
@@ -118,10 +118,11 @@ def _figures(head: IntentHead, table: list[Row], vectors: NDArray[np.float32]) -
         by_label[label] = {
             name: {"value": round(value, 4), "ci95": [round(float(low[place]), 4), round(float(high[place]), 4)]}
             for place, (name, value) in enumerate((("precision", precision), ("recall", recall), ("f1", f1)))
-        } | {"rows": int((truth == number).sum())}
+        }
     question, outside = LABELS.index(QUESTION), LABELS.index("out_of_scope")
     return {
         "by_label": by_label,
+        "rows": {label: int((truth == number).sum()) for number, label in enumerate(LABELS)},
         "macro_f1": round(float(np.mean([by_label[label]["f1"]["value"] for label in LABELS])), 4),
         "accuracy": round(float((truth == said).mean()), 4),
         "expected_calibration_error": round(_calibration_error(probabilities, truth), 4),
@@ -163,16 +164,17 @@ def main() -> None:
     encoder = MiniLM()
     table = rows(arguments.data)
     head, card = train(table, encode(encoder, [row.text for row in table]))
-    metadata = {"labels": json.dumps(LABELS), "thresholds": json.dumps(head.thresholds), "encoder": encoder.fingerprint}
+    metadata = {"labels": json.dumps(LABELS), "threshold": str(head.threshold), "encoder": encoder.fingerprint}
     save_file(head.layers, arguments.out, metadata=metadata)
+    arguments.out.chmod(0o644)
     card["encoder"] = {"name": encoder.name, "fingerprint": encoder.fingerprint}
     arguments.out.with_suffix(".json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(json.dumps({name: card[name] for name in ("thresholds", "temperature")}))
+    print(json.dumps({name: card[name] for name in ("threshold", "temperature")}))
     for part in ("test", "test_own"):
         figures = card[part]
         print(part, {name: value for name, value in figures.items() if name not in {"by_label", "missed_questions"}})
         for label, scores in figures["by_label"].items():
-            print(f"  {label:13}", {name: (value["value"], *value["ci95"]) if isinstance(value, dict) else value for name, value in scores.items()})
+            print(f"  {label:13}", {name: (value["value"], *value["ci95"]) for name, value in scores.items()})
 
 
 if __name__ == "__main__":

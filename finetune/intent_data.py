@@ -56,10 +56,22 @@ _CLINC: dict[str, str | None] = {
     "greeting": "greeting",
     "meaning_of_life": "question",
     **dict.fromkeys(
-        ("what_can_i_ask_you", "who_made_you", "thank_you", "do_you_have_pets", "goodbye", "what_is_your_name", "what_are_your_hobbies", "are_you_a_bot", "tell_joke"),
+        (
+            "what_can_i_ask_you",
+            "who_made_you",
+            "thank_you",
+            "do_you_have_pets",
+            "goodbye",
+            "what_is_your_name",
+            "what_are_your_hobbies",
+            "are_you_a_bot",
+            "tell_joke",
+        ),
         "smalltalk",
     ),
-    **dict.fromkeys(("where_are_you_from", "how_old_are_you", "who_do_you_work_for", "definition", "repeat", "maybe", "yes", "no", "cancel", "user_name"), None),
+    **dict.fromkeys(
+        ("where_are_you_from", "how_old_are_you", "who_do_you_work_for", "definition", "repeat", "maybe", "yes", "no", "cancel", "user_name"), None
+    ),
 }
 _CHATTERBOT: dict[str, str] = {
     "greetings": "greeting",
@@ -105,7 +117,7 @@ def rows(data: Path) -> list[Row]:
 
 def _all(data: Path) -> Iterator[tuple[str, str, str]]:
     yield from (("own", row["label"], row["text"]) for row in _jsonl(OWN))
-    yield from (("library", "question", text) for text in _from_titles())
+    yield from (("library", "question", text) for path in sorted(LIBRARY.glob("*/*.jsonl")) for text in from_titles(path))
     chat = [(_CHITCHAT.get(row["intent_id"], "smalltalk"), row["text"]) for row in _jsonl(data / "chitchat" / "personality_chat.jsonl")]
     yield from _some("chitchat", chat)
     clinc = [row for name in ("train.jsonl", "val.jsonl") for row in _jsonl(data / "clinc150" / name)]
@@ -133,17 +145,17 @@ def _some(source: str, labelled: list[tuple[str | None, str]]) -> Iterator[tuple
         yield source, label, text
 
 
-def _from_titles() -> Iterator[str]:
-    pick = random.Random("titles")  # noqa: S311 - a sample that must be the same every time
-    for path in sorted(LIBRARY.glob("*/*.jsonl")):
-        for row in _jsonl(path):
-            title = row["title"]
-            if ":" not in title:
-                title = title[0].lower() + title[1:] if title.split()[0] in {"The", "A", "An", "What", "How", "Why"} else title
-            if title.lower().startswith(("what ", "how ", "why ", "whether ")):
-                yield f"{title[0].upper()}{title[1:]}?"
-            else:
-                yield from (pattern.format(title) for pattern in pick.sample(_PATTERNS, 2))
+def from_titles(path: Path) -> Iterator[str]:
+    """Questions made of the titles in one file of the built-in library, two a title where it is no question itself."""
+    pick = random.Random(path.stem)  # noqa: S311 - a sample that must be the same every time
+    for row in _jsonl(path):
+        title = row["title"]
+        if title.lower().startswith(("what ", "how ", "why ", "whether ")):
+            yield f"{title.rstrip('?')}?"
+            continue
+        if title.split()[0] in {"The", "A", "An"}:
+            title = title[0].lower() + title[1:]
+        yield from (pattern.format(title) for pattern in pick.sample(_PATTERNS, 2))
 
 
 def _jsonl(path: Path) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,8 @@ from guardrail.errors import ConfigurationError, GuardrailError, LibraryError
 from guardrail.generate.quotation import Quotation
 from guardrail.prompts import load_personas, load_templates
 from guardrail.protocols import Claim, Query
+from guardrail.rails.answerable import AnswerableRail
+from guardrail.rails.grounding import GroundingRail
 from guardrail.rails.intent import IntentHead, IntentRail
 from guardrail.rails.keywords import KeywordRail
 from guardrail.rails.limits import plain
@@ -48,8 +50,8 @@ _GRAVITY: tuple[Decision, ...] = ("pass", "modify", "abstain", "block")
 class Guardrail:
     """A chat behind rails. Made by `from_config` or `default`.
 
-    Used from async code (`reply`, `stream`) or from plain code (`ask`, `check_input`, `check_output`). Models load on the first use, or when `start` is awaited.
-    `close` (or `aclose`) gives everything back. Safe to share between threads.
+    Used from async code (`reply`, `stream`) or from plain code (`ask`, `check_input`, `check_output`). Models load on the first use, or when `start` is
+    awaited. `close` (or `aclose`) gives everything back. Safe to share between threads.
     """
 
     def __init__(self, settings: Settings, *, generator: Generator | None = None) -> None:
@@ -99,6 +101,7 @@ class Guardrail:
         if self._chat is not None:
             return
         loop = asyncio.get_running_loop()
+        chat: Chat | None = None
         try:
             chat = await loop.run_in_executor(None, self._load)
             for rail in (*chat.parts.input_rails, *chat.parts.retrieval_rails, *chat.parts.output_rails):
@@ -108,6 +111,8 @@ class Guardrail:
             await chat.parts.generator.warm_up()
         except GuardrailError as error:
             self._failure = error
+            if chat is not None:
+                await _give_back(chat.parts)
             raise
         self._failure = None
         self._chat = chat
@@ -137,6 +142,14 @@ class Guardrail:
             raise LibraryError("This deployment runs without a library: set library.index to have passages.")
         budget = max(self.settings.library.token_budget, 256 * k)
         return await chat.parts.retriever.retrieve(Query(encoding=encoding, persona=persona, works=tuple(works), k=k, token_budget=budget))
+
+    async def aworks(self, *, persona: str | None = None) -> tuple[str, ...]:
+        """Titles of the works that `persona` may answer from. Raises LibraryError where there is no library, or one that keeps no list of them."""
+        chat = await self._started()
+        works = getattr(chat.parts.retriever, "works", None)
+        if works is None:
+            raise LibraryError("This deployment has no library of its own, so there is no list of works.")
+        return tuple(await asyncio.get_running_loop().run_in_executor(self._pool, works, persona))
 
     async def acheck_input(self, message: str | Sequence[Message]) -> Check:
         """What the input rails say of a message or a conversation. Raises InvalidRequest."""
@@ -181,12 +194,7 @@ class Guardrail:
         """Give back models, threads and connections."""
         chat, self._chat = self._chat, None
         if chat is not None:
-            await chat.parts.generator.aclose()
-            if chat.parts.fallback is not None:
-                await chat.parts.fallback.aclose()
-            close = getattr(chat.parts.retriever, "close", None)
-            if close is not None:
-                close()
+            await _give_back(chat.parts)
         self._pool.shutdown(wait=False)
 
     # -- plain --------------------------------------------------------------------------------------------------
@@ -274,9 +282,11 @@ class Guardrail:
                 intent = IntentHead.load(encoder)
                 rails["input"].append(EnforcedRail(IntentRail(intent, encoder), entry))
             elif entry.id == "answerable":
-                rails["retrieval"].append(EnforcedRail(_answerable(encoder, entry), entry))
+                rails["retrieval"].append(EnforcedRail(AnswerableRail(encoder, threshold=entry.threshold), entry))
             else:
-                judge = EnforcedJudge(_grounding(encoder, entry, quotation, self._pool), entry)
+                judge = EnforcedJudge(
+                    GroundingRail(encoder, pool=self._pool, threshold=entry.threshold, is_framing=quotation.is_framing if quotation else None), entry
+                )
         generator = self._generator or _generator(settings.generator, quotation)
         return Parts(
             personas=self.personas,
@@ -312,6 +322,16 @@ class Guardrail:
 
         folder = ensure(encoder) if library.index == "builtin" else Path(str(library.index))
         return LibraryRetriever(folder, encoder, executor=self._pool, reload_seconds=library.reload_seconds)
+
+
+async def _give_back(parts: Parts) -> None:
+    """Close what holds files, memory or connections."""
+    await parts.generator.aclose()
+    if parts.fallback is not None:
+        await parts.fallback.aclose()
+    close = getattr(parts.retriever, "close", None)
+    if close is not None:
+        close()
 
 
 def _personas(settings: Settings) -> dict[str, Persona]:

@@ -12,7 +12,7 @@ from guardrail.errors import LibraryError
 from guardrail.index import collection, duplicates, publish
 from guardrail.index.chunk import ChunkSettings, chunk
 from guardrail.index.document import SUFFIXES, Failure
-from guardrail.index.embedding import Embeddings, Pace, Progress, Report, key
+from guardrail.index.embedding import Embeddings, Pace, Piece, Progress, Report
 from guardrail.index.generation import CURRENT, SPARSE, STAGING, EncoderEntry, Generation, Root, StoredDocument, current_name
 from guardrail.index.sparse import SparseIndex
 
@@ -192,20 +192,24 @@ def _publish(job: _Job, found: collection.Collection, old: Generation | None, kn
         chunks = before[id_].chunks if same_cut and id_ not in changed else tuple(chunk(gathered.document, job.encoder, job.chunking))
         documents.append(StoredDocument(document=gathered.document, root=gathered.root, reader=gathered.reader, chunks=chunks))
     job.report(Progress(step="cut", done=len(now), total=len(now)))
-    pieces = [(stored.document.text[piece.start : piece.end], piece.tokens) for stored in documents for piece in stored.chunks]
-    keys = [key(text) for text, _ in pieces]
+    pieces = [
+        Piece(stored.document.text[piece.start : piece.end], piece.title, len(stored.chunks) == 1, piece.tokens)
+        for stored in documents
+        for piece in stored.chunks
+    ]
+    keys = [piece.key for piece in pieces]
     embeddings = Embeddings(job.encoder, job.out / STAGING)
     if old is not None:
         embeddings.keep(old)
     missing = {digest: piece for digest, piece in zip(keys, pieces, strict=True) if digest not in embeddings}
     start = time.monotonic()
     if missing:
-        embeddings.compute(missing, job.report, job.pace)
+        embeddings.compute(missing.values(), job.report, job.pace)
     spent = time.monotonic() - start
 
     def fill(folder: Path) -> int:
         (folder / SPARSE).mkdir()
-        SparseIndex.build(text for text, _ in pieces).save(folder / SPARSE)
+        SparseIndex.build(f"{piece.title}\n{piece.text}" for piece in pieces).save(folder / SPARSE)
         return embeddings.write(folder, keys)
 
     job.report(Progress(step="write", done=0, total=len(keys)))

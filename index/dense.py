@@ -6,7 +6,7 @@ The FAISS index is made in memory from the stored vectors each time a library is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
@@ -32,7 +32,7 @@ class Rows:
 class DenseIndex:
     """Search over `vectors`, shape (n, d), rows of unit length. Thread-safe. `exact` overrides the choice by size."""
 
-    def __init__(self, vectors: NDArray[np.float16], *, exact: bool | None = None) -> None:
+    def __init__(self, vectors: NDArray[np.floating[Any]], *, exact: bool | None = None) -> None:
         self.vectors = vectors
         size, dimensions = vectors.shape
         exact = size <= FLAT_LIMIT if exact is None else exact

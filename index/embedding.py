@@ -11,14 +11,15 @@ import shutil
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from guardrail.index.encoder import pack
+from guardrail import sentences
+from guardrail.index.encoder import pack, unit
 from guardrail.index.generation import TOKEN_OFFSETS, TOKENS, VECTORS, Generation, file_entry, mapped
 from guardrail.index.publish import sync
 
@@ -65,7 +66,31 @@ class Pace:
 Report = Callable[[Progress], None]
 
 
-_Batch = list[tuple[bytes, tuple[str, int]]]
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A passage as it is embedded."""
+
+    text: str
+    title: str
+    whole: bool
+    """Whether it is all of its document. Then its title and first sentence say what it is about, and its vector is drawn towards them."""
+    tokens: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """What the embedding is filed under: it depends on nothing but the encoder and this."""
+        return hashlib.sha256(f"{self.opening}\0{self.text}".encode()).digest()
+
+    @property
+    def opening(self) -> str:
+        """The title and the first sentence; empty where the title says nothing of this passage alone."""
+        if not (self.whole and self.title):
+            return ""
+        start, end = sentences.spans(self.text)[0]
+        return f"{self.title}. {self.text[start:end]}"
+
+
+_Batch = list[Piece]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +98,6 @@ class _Shard:
     vectors: NDArray[np.float16]
     tokens: NDArray[Any]
     offsets: NDArray[np.int64]
-
-
-def key(text: str) -> bytes:
-    """What an embedding is filed under: it depends on nothing but the encoder and this text."""
-    return hashlib.sha256(text.encode()).digest()
 
 
 class Embeddings:
@@ -98,24 +118,24 @@ class Embeddings:
         """Take over what a generation holds, if the same encoder made it."""
         if generation.manifest.encoder.fingerprint != self._encoder.fingerprint or generation.tokens.dtype != self._dtype:
             return
-        keys = np.frombuffer(b"".join(map(key, generation.texts())), np.uint8).reshape(-1, 32)
+        keys = np.frombuffer(b"".join(Piece(text, title, whole).key for text, title, whole in generation.pieces()), np.uint8).reshape(-1, 32)
         self._add(keys, _Shard(generation.vectors, generation.tokens, generation.token_offsets))
 
-    def compute(self, texts: Mapping[bytes, tuple[str, int]], report: Report, pace: Pace) -> None:
-        """Encode `texts` (key to text and its length in tokens), longest first.
+    def compute(self, pieces: Iterable[Piece], report: Report, pace: Pace) -> None:
+        """Encode `pieces`, longest first.
 
         Texts of like length share a batch, so little is padded, and too large a batch fails at once rather than at the end.
         """
-        todo = sorted(texts.items(), key=lambda item: (-item[1][1], item[0]))
-        total, tokens_total = len(todo), sum(length for _, (_, length) in todo)
+        todo = sorted(pieces, key=lambda piece: (-piece.tokens, piece.key))
+        total, tokens_total = len(todo), sum(piece.tokens for piece in todo)
         report(Progress(step="embed", done=0, total=total))
         began = saved = time.monotonic()
         done = tokens_done = 0
         pending: list[tuple[bytes, Encoding]] = []
         for part, encodings in self._encoded([todo[start : start + pace.batch] for start in range(0, total, pace.batch)], pace.workers or _cores()):
-            pending += [(key, encoding) for (key, _), encoding in zip(part, encodings, strict=True)]
+            pending += [(piece.key, encoding) for piece, encoding in zip(part, encodings, strict=True)]
             done += len(part)
-            tokens_done += sum(length for _, (_, length) in part)
+            tokens_done += sum(piece.tokens for piece in part)
             now = time.monotonic()
             if done == total or now - saved >= pace.checkpoint_seconds:
                 self._checkpoint(pending)
@@ -131,7 +151,7 @@ class Embeddings:
         running: deque[tuple[_Batch, Future[list[Encoding]]]] = deque()
         try:
             for batch in batches:
-                running.append((batch, pool.submit(self._encoder.encode, [text for _, (text, _) in batch])))
+                running.append((batch, pool.submit(encode, self._encoder, batch)))
                 if len(running) > 2 * workers:
                     first, future = running.popleft()
                     yield first, future.result()
@@ -198,6 +218,17 @@ class Embeddings:
         aside.rename(final)
         sync(self._folder)
         self._load(final)
+
+
+def encode(encoder: Encoder, batch: Sequence[Piece]) -> list[Encoding]:
+    """One Encoding a piece. The vector of a piece with an opening is the mean of the two, at unit length."""
+    openings = [piece.opening for piece in batch if piece.opening]
+    encodings = encoder.encode([*(piece.text for piece in batch), *openings])
+    drawn = iter(encodings[len(batch) :])
+    return [
+        replace(encoding, vector=unit(encoding.vector + next(drawn).vector)) if piece.opening else encoding
+        for piece, encoding in zip(batch, encodings[: len(batch)], strict=True)
+    ]
 
 
 def _cores() -> int:

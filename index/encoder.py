@@ -33,7 +33,7 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 """The file that the model's authors published; the package that carries it is somebody else's."""
 MAX_TOKENS = 256
 DIMENSIONS = 384
-BATCH_TOKENS = 1024
+BATCH_TOKENS = 512
 """Most tokens of one forward pass: larger batches are no faster on a CPU and take more memory."""
 _CLS, _SEP = 101, 102
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 CURRENT = "CURRENT"
 GENERATIONS = "generations"
 STAGING = "staging"
@@ -174,6 +174,12 @@ class Generation:
         for (text,) in self._connection().execute("SELECT text FROM passages ORDER BY row"):
             yield text
 
+    def pieces(self) -> Iterator[tuple[str, str, bool]]:
+        """Every passage's text and title in row order, and whether it is all of its document."""
+        query = "SELECT text, title, COUNT(*) OVER (PARTITION BY source_id) = 1 FROM passages ORDER BY row"
+        for text, title, whole in self._connection().execute(query):
+            yield text, title, bool(whole)
+
     def rows(self, persona: str | None, works: Sequence[str]) -> NDArray[np.int64] | None:
         """Rows, ascending, that `persona` may speak from (her own and everybody's) and that belong to one of `works`; None: no filter was asked.
 
@@ -191,6 +197,11 @@ class Generation:
             return None
         query = f"SELECT row FROM passages WHERE {' AND '.join(conditions)} ORDER BY row"  # noqa: S608  the conditions are the two above
         return np.fromiter((row for (row,) in self._connection().execute(query, values)), dtype=np.int64)
+
+    def works(self, persona: str | None) -> tuple[str, ...]:
+        """Titles of the works that `persona` may speak from (None: of all), in alphabetical order; a document without one does not count."""
+        query = "SELECT MIN(work) FROM passages WHERE work <> '' AND (? IS NULL OR persona IN (?, '')) GROUP BY work_key ORDER BY work_key"
+        return tuple(work for (work,) in self._connection().execute(query, (persona, persona)))
 
     def documents(self) -> Iterator[StoredDocument]:
         """Every document with its passages, in row order."""

@@ -5,18 +5,25 @@ The weights were chosen on the tuning half of `retrieval_wiki` (`benchmarks/retr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from guardrail.late_interaction import maxsim
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from guardrail.types import Encoding
 
 CANDIDATES = 100
 """Rows that dense search and BM25 each bring."""
 RESCORED = 20
 """How many of the fused candidates late interaction looks at."""
-DENSE_WEIGHT = 0.5
+DENSE_WEIGHT = 0.7
 LATE_WEIGHT = 0.5
 NEAR_DUPLICATE = 0.95
 """Cosine from which two passages say the same."""
@@ -28,10 +35,24 @@ def fuse(dense: NDArray[np.float32], sparse: NDArray[np.float32]) -> NDArray[np.
     return fused
 
 
-def rescore(fused: NDArray[np.float32], late: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fused scores with late interaction's word, 0 to 1."""
-    rescored: NDArray[np.float32] = (1 - LATE_WEIGHT) * fused + LATE_WEIGHT * np.clip(late, 0, 1)
-    return rescored
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ranking:
+    """Candidates after late interaction. `scores` (0 to 1) and `late` (-1 to 1) are by candidate; `order` lists the candidates best first."""
+
+    order: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    late: NDArray[np.float32]
+
+
+def rank(question: Encoding, fused: NDArray[np.float32], vectors: NDArray[np.float32], tokens: Sequence[NDArray[np.float32]]) -> Ranking:
+    """Candidates by fused score and late interaction; near duplicates of a better one come after all others.
+
+    `vectors` (n, d) and `tokens`, n arrays of token states, belong to the candidates.
+    """
+    late = np.array([maxsim(question.tokens, states) for states in tokens], np.float32)
+    scores: NDArray[np.float32] = (1 - LATE_WEIGHT) * fused + LATE_WEIGHT * np.clip(late, 0, 1)
+    order = best_first(scores)
+    return Ranking(order=order[_distinct_first(vectors[order])], scores=scores, late=late)
 
 
 def best_first(scores: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -39,7 +60,7 @@ def best_first(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.argsort(-scores, kind="stable")
 
 
-def distinct_first(vectors: NDArray[np.float32]) -> list[int]:
+def _distinct_first(vectors: NDArray[np.float32]) -> list[int]:
     """Positions of `vectors` (n, d), which come best first, in the same order, but near duplicates of an earlier one at the end."""
     similar = vectors @ vectors.T >= NEAR_DUPLICATE
     distinct: list[int] = []

@@ -33,8 +33,8 @@ class LibraryRetriever:
     """
 
     def __init__(self, folder: Path, encoder: Encoder, *, executor: Executor | None = None, reload_seconds: float | None = None) -> None:
+        self.encoder = encoder
         self._folder = folder
-        self._encoder = encoder
         self._executor = executor
         self._lock = threading.Lock()  # over the two fields below
         self._snapshot = Snapshot.open(folder, encoder)
@@ -68,12 +68,17 @@ class LibraryRetriever:
         with self._reading() as snapshot:
             return snapshot.search(query)
 
+    def works(self, persona: str | None = None) -> tuple[str, ...]:
+        """Titles of the works that `persona` may speak from (None: of all), in alphabetical order."""
+        with self._reading() as snapshot:
+            return snapshot.works(persona)
+
     def refresh(self) -> bool:
         """Take up the current generation if it is a new one; says whether it was. Raises LibraryError, and keeps the old one, if it is broken."""
         with self._refreshing:
             if self._closed.is_set() or current_name(self._folder) == self._snapshot.name:
                 return False
-            new = Snapshot.open(self._folder, self._encoder)
+            new = Snapshot.open(self._folder, self.encoder)
             with self._lock:
                 old, self._snapshot = self._snapshot, new
                 self._readers[new] = 1

@@ -13,7 +13,6 @@ from guardrail.index.dense import DenseIndex, Rows
 from guardrail.index.encoder import unpack
 from guardrail.index.generation import SPARSE, Generation
 from guardrail.index.sparse import SparseIndex
-from guardrail.late_interaction import maxsim
 from guardrail.types import Hit
 
 if TYPE_CHECKING:
@@ -71,23 +70,24 @@ class Snapshot:
         fused = ranking.fuse(cosines, bm25[rows])
         best = ranking.best_first(fused)[: max(ranking.RESCORED, query.k)]
         tokens = [self._tokens(row) for row in rows[best]]
-        late = np.array([maxsim(question.tokens, states) for states in tokens], np.float32)
-        scores = ranking.rescore(fused[best], late)
-        order = ranking.best_first(scores)
-        order = order[ranking.distinct_first(self._dense.vectors[rows[best[order]]].astype(np.float32))]
+        ranked = ranking.rank(question, fused[best], self._dense.vectors[rows[best]].astype(np.float32), tokens)
         coverage = self._sparse.coverage(text, rows[best])
         hits = (
             Hit(
                 passage=passage,
-                score=float(scores[place]),
+                score=float(ranked.scores[place]),
                 dense=float(cosines[best[place]]),
-                late=float(late[place]),
+                late=float(ranked.late[place]),
                 coverage=float(coverage[place]),
                 tokens=tokens[place],
             )
-            for place, passage in zip(order, self._generation.passages(rows[best[order]].tolist()), strict=True)
+            for place, passage in zip(ranked.order, self._generation.passages(rows[best[ranked.order]].tolist()), strict=True)
         )
         return tuple(within_budget(hits, query, self._encoder))
+
+    def works(self, persona: str | None) -> tuple[str, ...]:
+        """Titles of the works that `persona` may speak from."""
+        return self._generation.works(persona)
 
     def close(self) -> None:
         """Give back files and memory; nobody may search any more."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +39,7 @@ _EXTRAS = {
     "langchain": (("langchain_core",), "library.vector_store and the LangChain classes would fail."),
     "documents": (("pypdf", "docx", "lxml", "selectolax", "markdown_it"), "`guardrail index build` would skip pdf, docx, epub, html or md files."),
 }
+_CHECKOUT = Path(guardrail.__file__).resolve().parent.parent
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)")
 
 
@@ -107,11 +109,12 @@ def _packages() -> Iterator[Finding]:
 
 
 def _required() -> list[str]:
-    """Names of the packages that the default install needs."""
+    """Names of the packages that the default install needs: of the installed distribution, or of the checkout that runs without being installed."""
     try:
         requirements = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
-        return []
+        project = _CHECKOUT / "pyproject.toml"
+        requirements = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"] if project.is_file() else []
     return [match.group(1) for line in requirements if "extra ==" not in line and (match := _REQUIREMENT.match(line)) and _applies(line)]
 
 
@@ -121,7 +124,7 @@ def _applies(requirement: str) -> bool:
 
 def _pinned() -> dict[str, str]:
     """Exact versions by name, where a checkout with its constraints is there."""
-    path = Path(guardrail.__file__).resolve().parent.parent / "constraints.txt"
+    path = _CHECKOUT / "constraints.txt"
     if not path.is_file():
         return {}
     lines = (line.strip().partition("==") for line in path.read_text(encoding="utf-8").splitlines())

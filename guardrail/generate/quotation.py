@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -75,8 +76,10 @@ class _Sentence:
     words: frozenset[str]
     length: int
     """In words."""
-    rows: tuple[int, ...] | None
-    """Its rows among the passage's token states; None without an encoder."""
+    tokens: int
+    """In words and punctuation marks."""
+    rows: slice
+    """Its rows among the passage's token states; none without an encoder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,7 +133,7 @@ class Quotation:
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         evidence = prompt.evidence
         limit = self._max_tokens if prompt.sampling.max_tokens is None else prompt.sampling.max_tokens
-        read = _count(evidence.question.text) + sum(_count(hit.passage.text) for hit in evidence.hits[:_PASSAGES])
+        read = _count(evidence.question.text) + sum(sentence.tokens for hit in evidence.hits[:_PASSAGES] for sentence in self._sentences(hit.passage.text))
         pieces = self._compose(evidence)
         lengths = [_count(piece) for piece in pieces]
         fitting = 2  # a lead-in and a sentence are written whatever the limit
@@ -197,16 +200,16 @@ class Quotation:
 
     def _cut(self, text: str) -> tuple[_Sentence, ...]:
         """The sentences of a passage."""
-        places = None
-        if self._encoder is not None:
-            places = np.array(self._encoder.content_spans(text), dtype=np.int64).reshape(-1, 2)
+        places = self._encoder.content_spans(text) if self._encoder is not None else []
+        starts = [start for start, _ in places]
         return tuple(
             _Sentence(
                 position=position,
                 text=text[start:end],
                 words=_words(text[start:end]),
                 length=len(text[start:end].split()),
-                rows=None if places is None else tuple(np.flatnonzero((places[:, 0] >= start) & (places[:, 1] <= end)).tolist()),
+                tokens=_count(text[start:end]),
+                rows=slice(bisect_left(starts, start), bisect_left(starts, end)),
             )
             for position, (start, end) in enumerate(sentences.spans(text))
         )
@@ -215,8 +218,8 @@ class Quotation:
 def _score(sentence: _Sentence, hit: Hit, asked: Mapping[str, float], query: NDArray[np.float32] | None) -> _Scored:
     score = sum(weight for word, weight in asked.items() if word in sentence.words)
     tokens = None
-    if query is not None and sentence.rows is not None:
-        tokens = hit.tokens[[row for row in sentence.rows if row < len(hit.tokens)]]
+    if query is not None:
+        tokens = hit.tokens[sentence.rows]
         score = _LATE * max(0.0, maxsim(query, tokens)) + _MEAN * max(0.0, _mean_cosine(query, tokens)) + _LEXICAL * score
     return _Scored(sentence=sentence, score=score + (_OPENING if sentence.position == 0 else 0.0), tokens=tokens)
 

@@ -49,6 +49,11 @@ def is_lead_in(text: str, shelf: Shelf) -> bool:
     for word in words(text):
         if word.negator:
             return False
-        if word.content and word.stem not in _NEUTRAL and not (word.text[0].isdigit() or is_roman(word.text)) and not any(same_name(word.text, name) for name in known):
+        if (
+            word.content
+            and word.stem not in _NEUTRAL
+            and not (word.text[0].isdigit() or is_roman(word.text))
+            and not any(same_name(word.text, name) for name in known)
+        ):
             return False
     return not violations(text, shelf)

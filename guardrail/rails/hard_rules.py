@@ -22,7 +22,7 @@ Rule = Literal["number", "name", "quotation", "negation"]
 _QUOTED = re.compile(r"\"([^\"]{3,400})\"|“([^”]{3,400})”|«([^»]{3,400})»|(?<!\w)['‘]([^'‘’]{8,400})['’](?!\w)")
 _RUN = re.compile(r"[^\W_]+")
 _SHORTEST_QUOTATION = 3
-_SCOPE = 3
+_SCOPE = 6
 """Content words that a negator reaches, within its clause."""
 _SAME_STATEMENT = 0.75
 """Share of a claim's words, by rarity, that a sentence must hold before its negation is compared."""
@@ -159,7 +159,7 @@ def _negations(claim: str, shelf: Shelf) -> Iterator[Violation]:
         shared = stems & held
         theirs = _denied(text, sentence) & shared
         ours = denied & shared
-        if ours & theirs or not (ours | theirs):
+        if bool(ours) == bool(theirs):
             return
         disagrees = True
     if disagrees:

@@ -33,18 +33,19 @@ _EXAMPLES = (
 class IntentHead:
     """One hidden layer on the sentence vector, softmax(W2 relu(W1 v + b1) + b2), with a temperature (Guo et al. 2017) fitted on rows of their own.
 
-    A label other than `question` is given only where its probability reaches the label's threshold: to turn a real question away is the worst mistake.
+    A message is a `question` as soon as the probability of that reaches `threshold`, however probable another label is: to turn a real question away is the
+    worst mistake. Below it the most probable other label is given.
     """
 
-    def __init__(self, labels: tuple[str, ...], layers: dict[str, NDArray[np.float32]], thresholds: dict[str, float]) -> None:
+    def __init__(self, labels: tuple[str, ...], layers: dict[str, NDArray[np.float32]], threshold: float) -> None:
         """layers: `hidden` (h, dimensions), `hidden_bias` (h,), `output` (labels, h), `output_bias` (labels,), the output already divided by the temperature.
 
-        thresholds: 0 to 1 by label.
+        threshold: 0 to 1.
         """
         self.labels = labels
         self.layers = layers
-        self.thresholds = thresholds
-        self._floor = np.array([thresholds.get(label, 0.0) for label in labels], dtype=np.float32)
+        self.threshold = threshold
+        self._question = labels.index(QUESTION)
 
     @classmethod
     def load(cls, encoder: Encoder, path: Path = WEIGHTS) -> IntentHead:
@@ -53,7 +54,7 @@ class IntentHead:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 layers = {name: file.get_tensor(name) for name in ("hidden", "hidden_bias", "output", "output_bias")}
-            labels, thresholds = tuple(json.loads(metadata["labels"])), json.loads(metadata["thresholds"])
+            labels, threshold = tuple(json.loads(metadata["labels"])), float(metadata["threshold"])
             fingerprint = metadata["encoder"]
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise ConfigurationError(f"The intent head {path.name} cannot be read: train it again with `python -m guardrail.finetune.intent`.") from error
@@ -63,7 +64,7 @@ class IntentHead:
         expected = {"hidden": (*hidden, encoder.dimensions), "hidden_bias": hidden, "output": (len(labels), *hidden), "output_bias": (len(labels),)}
         if {name: layer.shape for name, layer in layers.items()} != expected or QUESTION not in labels:
             raise ConfigurationError(f"The intent head {path.name} has the wrong shape: train it again with `python -m guardrail.finetune.intent`.")
-        return cls(labels, layers, thresholds)
+        return cls(labels, layers, threshold)
 
     def probabilities(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Calibrated probability of each label; vector: (dimensions,) or (n, dimensions), result (labels,) or (n, labels)."""
@@ -77,9 +78,15 @@ class IntentHead:
     def classify(self, encoding: Encoding) -> Intent:
         """The intent of one message and its probability."""
         probabilities = self.probabilities(encoding.vector)
-        allowed = np.where(probabilities >= self._floor, probabilities, -1.0)
-        best = int(allowed.argmax())
+        best = int(self.choose(probabilities))
         return Intent(label=self.labels[best], score=float(probabilities[best]))
+
+    def choose(self, probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
+        """The number of the label for probabilities (labels,) or (n, labels)."""
+        others = probabilities.copy()
+        others[..., self._question] = -1.0
+        chosen: NDArray[np.intp] = np.where(probabilities[..., self._question] >= self.threshold, self._question, others.argmax(axis=-1))
+        return chosen
 
 
 class IntentRail:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,23 +19,7 @@ if TYPE_CHECKING:
 
     from guardrail.types import Encoding
 
-FEATURES = (
-    "late_all",
-    "late_passage",
-    "late_window",
-    "least_all",
-    "least_window",
-    "low_all",
-    "low_passage",
-    "coverage_all",
-    "coverage_passage",
-    "coverage_window",
-    "pairs_passage",
-    "names",
-    "numbers",
-    "negation",
-    "length",
-)
+FEATURES = ("late_all", "late_window", "low_all", "coverage_all", "coverage_window", "pairs_passage", "numbers")
 """What `measure` gives, in order."""
 
 
@@ -66,46 +50,34 @@ def measure(claim: Encoding, sources: Sequence[Source]) -> Support:
     """Compare a claim with its sources.
 
     Late interaction is a mean over the claim's tokens of their best cosine (ColBERT, Khattab & Zaharia 2020, eq. 3), each token weighted by the rarity of its
-    word: over all sources, over the best source, and over the best two sentences in a row of it. `least` is the worst-matched token, `low` the mean of the
-    worst quarter. Coverage and pairs are shares of the claim's words, and of its neighbouring words, that stand in the source.
+    word: over all sources, and over the best two sentences in a row of the best source. `low_all` is the mean of the worst-matched quarter of the tokens.
+    Coverage, pairs and numbers are the shares of the claim's words (by rarity), neighbouring words and numbers that stand in the source.
     """
-    said = words(claim.text)
-    stems = [word.stem for word in said if word.content]
+    stems = [word.stem for word in words(claim.text) if word.content]
+    wanted = frozenset(stems)
     present = [number for number, source in enumerate(sources) if len(source.tokens)]
     if not present or not len(claim.tokens):
         return Support(figures=np.zeros(len(FEATURES), np.float32), source=None)
     weights = _weights(claim)
-    best_by_source = np.stack([(claim.tokens @ sources[number].tokens.T).max(axis=1) for number in present])
-    late = best_by_source @ weights
-    shares = [coverage(frozenset(stems), _stems(sources[number].text)) for number in present]
-    place = int(np.argmax(late + np.array(shares)))
-    chosen = sources[present[place]]
-    everywhere = best_by_source.max(axis=0)
-    window = _best_window(claim, chosen, weights, frozenset(stems))
-    held = frozenset[str]().union(*(_stems(sources[number].text) for number in present))
-    pairs = list(zip(stems, stems[1:], strict=False))
-    near = _neighbours(chosen.text)
-    capital = frozenset(word.stem for word in said if word.name)
+    by_source = np.stack([(claim.tokens @ sources[number].tokens.T).max(axis=1) for number in present])
+    shares = [coverage(wanted, _stems(sources[number].text)) for number in present]
+    best = present[int(np.argmax(by_source @ weights + np.array(shares)))]
+    window = _best_window(claim, sources[best], weights, wanted)
+    everywhere = by_source.max(axis=0)
+    near = _neighbours(sources[best].text)
+    pairs = list(pairwise(stems))
     values = [number.value for number in numbers(claim.text)]
     known = {number.value for source in sources for number in numbers(source.text)}
     figures = (
         everywhere @ weights,
-        late[place],
         window.late,
-        everywhere.min(),
-        window.least,
         _low(everywhere),
-        _low(best_by_source[place]),
-        coverage(frozenset(stems), held),
-        shares[place],
+        coverage(wanted, frozenset[str]().union(*(_stems(sources[number].text) for number in present))),
         window.coverage,
         sum(pair in near for pair in pairs) / len(pairs) if pairs else 1.0,
-        sum(name in held for name in capital) / len(capital) if capital else 1.0,
         sum(value in known for value in values) / len(values) if values else 1.0,
-        float(any(word.negator for word in said) != any(word.negator for word in words(chosen.text[window.start : window.end]))),
-        math.log1p(len(stems)) / 4,
     )
-    return Support(figures=np.array(figures, np.float32), source=present[place], start=window.start, end=window.end)
+    return Support(figures=np.array(figures, np.float32), source=best, start=window.start, end=window.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +85,6 @@ class _Window:
     start: int
     end: int
     late: float
-    least: float
     coverage: float
 
 
@@ -121,7 +92,7 @@ def _best_window(claim: Encoding, source: Source, weights: NDArray[np.float32], 
     """The one or two sentences in a row that hold most of the claim; one where the second adds little."""
     similarity = claim.tokens @ source.tokens.T
     starts = np.array([start for start, _ in source.places])
-    best = _Window(0, len(source.text), 0.0, 0.0, 0.0)
+    best = _Window(0, len(source.text), 0.0, 0.0)
     best_score = -1.0
     for first in range(len(source.sentences)):
         for last in (first, first + 1):
@@ -131,11 +102,10 @@ def _best_window(claim: Encoding, source: Source, weights: NDArray[np.float32], 
             columns = np.flatnonzero((starts >= start) & (starts < end))
             if not len(columns):
                 continue
-            matches = similarity[:, columns].max(axis=1)
-            late, share = float(matches @ weights), coverage(stems, _stems(source.text[start:end]))
+            late, share = float(similarity[:, columns].max(axis=1) @ weights), coverage(stems, _stems(source.text[start:end]))
             score = late + share - 0.05 * (last - first)
             if score > best_score:
-                best, best_score = _Window(start, end, late, float(matches.min()), share), score
+                best, best_score = _Window(start, end, late, share), score
     return best
 
 
@@ -164,4 +134,4 @@ def _stems(text: str) -> frozenset[str]:
 def _neighbours(text: str) -> frozenset[tuple[str, str]]:
     """Pairs of content words with at most one other between them."""
     stems = [word.stem for word in words(text) if word.content]
-    return frozenset((*zip(stems, stems[1:], strict=False), *zip(stems, stems[2:], strict=False)))
+    return frozenset((*pairwise(stems), *zip(stems, stems[2:], strict=False)))

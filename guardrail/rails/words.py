@@ -13,14 +13,16 @@ from pathlib import Path
 import Stemmer
 
 FUNCTION_WORDS = frozenset(
-    """a an the this that these those i me my mine myself we us our ours ourselves you your yours yourself he him his himself she her hers herself it its itself
-    they them their theirs themselves who whom whose which what when where why how am is are was were be been being have has had having do does did doing done
-    will would shall should can could may might must ought and or but if then else so as than of in on at by for from to into onto upon with within without about
-    against between among through during before after above below over under again further once here there all any both each every few more most other others
-    another some such no nor not only own same too very just also even yet still though although because since while until unless whether thus therefore hence
-    however rather indeed instead perhaps one ones out up down off t s d ll ve re m cannot don doesn didn isn aren wasn weren won wouldn shouldn couldn can't
-    let lets much many well never always ever now never none nothing nobody neither either something anything everything someone anyone everyone like
-    around per via toward towards""".split()
+    """
+    a an the this that these those i me my mine myself we us our ours ourselves you your yours yourself he him his himself she her hers herself it its
+    itself they them their theirs themselves who whom whose which what when where why how am is are was were be been being have has had having do does
+    did doing done will would shall should can could may might must ought and or but if then else so as than of in on at by for from to into onto upon
+    with within without about against between among through during before after above below over under again further once here there all any both each
+    every few more most other others another some such no nor not only own same too very just also even yet still though although because since while
+    until unless whether thus therefore hence however rather indeed instead perhaps one ones out up down off t s d ll ve re m cannot don doesn didn
+    isn aren wasn weren won wouldn shouldn couldn can't let lets much many well never always ever now never none nothing nobody neither either
+    something anything everything someone anyone everyone like around per via toward towards
+    """.split()
 )
 NEGATORS = frozenset("not no never none nothing nobody neither nor without cannot hardly nowhere".split())
 

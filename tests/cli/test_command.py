@@ -69,7 +69,7 @@ def test_a_broken_configuration_is_one_sentence_with_file_and_line_and_exit_code
 def test_a_failure_is_one_sentence_and_exit_code_1(run: Run, keywords: Path) -> None:
     result = run("ask", "What is virtue?", "--config", keywords)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.splitlines()[0] == "guardrail: The model server at http://127.0.0.1:9/v1 is down: the connection was refused."
+    assert result.stderr == "guardrail: The model server at http://127.0.0.1:9/v1 is down: the connection was refused.\n"
 
 
 async def _crash(*_: object, **__: object) -> None:

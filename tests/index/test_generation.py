@@ -16,6 +16,7 @@ import pytest
 
 from guardrail.errors import LibraryError
 from guardrail.index.builder import build
+from guardrail.index.embedding import Piece, encode
 from guardrail.index.generation import Generation
 from tests.index.hash_encoder import HashEncoder
 
@@ -84,7 +85,7 @@ def test_rows_agree_between_texts_passages_vectors_and_tokens(index: Path) -> No
         assert len(texts) == generation.manifest.passages == len(generation.vectors)
         passages = generation.passages(range(len(texts)))
         assert [passage.text for passage in passages] == texts
-        for row, encoding in enumerate(encoder.encode(texts)):
+        for row, encoding in enumerate(encode(encoder, [Piece(text, title, whole) for text, title, whole in generation.pieces()])):
             np.testing.assert_array_equal(generation.vectors[row], encoding.vector.astype(np.float16))
             begin, end = generation.token_offsets[row : row + 2]
             assert end - begin == len(encoding.tokens) == len(encoder.content_spans(texts[row]))

@@ -12,7 +12,6 @@ import { personas } from "./server.js";
 import { attachTheme } from "./theme.js";
 
 const byId = (id) => document.getElementById(id);
-const NEAR_END = 120; // pixels from the end within which the page follows a growing reply
 
 const scroller = byId("scroller");
 const region = byId("announcements");
@@ -41,16 +40,17 @@ function choose(id) {
   scroller.scrollTop = current.length ? scroller.scrollHeight : 0;
 }
 
-function changed(conversation, { grew = false } = {}) {
+function changed(conversation) {
   cards.update(conversation);
   if (conversation !== current) return;
   composer.show(conversation.busy);
   byId("restart").disabled = conversation.length === 0;
   document.body.dataset.begun = String(conversation.length > 0);
-  const left = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop;
-  // A visitor who has scrolled back to read is left in peace.
-  if (!grew && conversation.busy) conversation.list.lastElementChild?.scrollIntoView({ block: "start" });
-  else if (grew && left < NEAR_END) scroller.scrollTop = scroller.scrollHeight;
+}
+
+// A new question goes to the top and its reply fills the space below: words that are being read do not move.
+function follow(turn) {
+  turn.scrollIntoView({ block: "start" });
 }
 
 byId("restart").addEventListener("click", () => {
@@ -86,7 +86,7 @@ async function start() {
     announcer.say(error.message);
     return;
   }
-  const outlets = { region, changed, openPassage: (...opening) => panel.open(...opening), edit: (text) => composer.write(text) };
+  const outlets = { region, changed, follow, openPassage: (...opening) => panel.open(...opening), edit: (text) => composer.write(text) };
   for (const persona of found) {
     const conversation = new Conversation(persona, outlets);
     conversations.set(persona.id, conversation);

@@ -14,7 +14,7 @@ export class Conversation {
   #turns = [];
   #abort = null;
 
-  /** `outlets`: openPassage(turn, citation, opener), changed(conversation, {grew}), edit(text), and the live `region`. */
+  /** `outlets`: openPassage(turn, citation, opener), changed(conversation), follow(element), edit(text), and the live `region`. */
   constructor(persona, outlets) {
     this.persona = persona;
     this.outlets = outlets;
@@ -42,6 +42,8 @@ export class Conversation {
     const turn = new Turn(question, this.persona, this.outlets.openPassage);
     this.#turns.push(turn);
     this.list.append(turn.element);
+    this.outlets.changed(this);
+    this.outlets.follow(turn.element);
     await this.#answer(turn);
   }
 
@@ -97,7 +99,6 @@ export class Conversation {
             turn.append(text);
             this.announcer.push(text);
           }
-          this.outlets.changed(this, { grew: true });
         }
         return;
       } catch (error) {
