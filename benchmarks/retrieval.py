@@ -53,6 +53,7 @@ DEPTH = 40
 class Collection:
     """A retrieval set in BEIR's layout."""
 
+    titles: dict[str, str]
     documents: dict[str, str]
     queries: dict[str, str]
     relevant: dict[str, frozenset[str]]
@@ -60,14 +61,18 @@ class Collection:
     @classmethod
     def read(cls, folder: Path) -> Collection:
         documents, queries = (
-            {row["_id"]: row["text"] for row in map(json.loads, (folder / name).read_text(encoding="utf-8").splitlines())}
-            for name in ("corpus.jsonl", "queries.jsonl")
+            [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()] for name in ("corpus.jsonl", "queries.jsonl")
         )
         relevant: dict[str, set[str]] = {}
         for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()[1:]:
             query, document, _ = line.split("\t")
             relevant.setdefault(query, set()).add(document)
-        return cls(documents=documents, queries=queries, relevant={query: frozenset(found) for query, found in relevant.items()})
+        return cls(
+            titles={row["_id"]: row["title"] for row in documents},
+            documents={row["_id"]: row["text"] for row in documents},
+            queries={row["_id"]: row["text"] for row in queries},
+            relevant={query: frozenset(found) for query, found in relevant.items()},
+        )
 
     def held_out(self) -> list[str]:
         """Ids of the queries that no weight was chosen on."""
@@ -91,12 +96,14 @@ def quality(data: Path) -> None:
     collection, encoder = Collection.read(data), MiniLM()
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder, "corpus.jsonl"), Path(folder, "index")
-        source.write_text("\n".join(json.dumps({"id": id_, "text": text}) for id_, text in collection.documents.items()), encoding="utf-8")
+        source.write_text(
+            "\n".join(json.dumps({"id": id_, "title": collection.titles[id_], "text": text}) for id_, text in collection.documents.items()), encoding="utf-8"
+        )
         builder.build([source], out, encoder)
         ids = collection.held_out()
         encodings = encoder.encode([collection.queries[id_] for id_ in ids])
         with Generation.open(out, fingerprint=encoder.fingerprint) as generation, LibraryRetriever(out, encoder) as library:
-            systems = _systems(generation, library)
+            systems = _systems(generation, library, encoder)
             scores = {
                 name: np.array(
                     [
@@ -117,15 +124,19 @@ def quality(data: Path) -> None:
         print(f"{f'  ahead of {other}':30}" + "".join(f"{_interval(scores[last][:, column] - scores[other][:, column], samples):>22}" for column in (0, 1)))
 
 
-def _systems(generation: Generation, library: LibraryRetriever) -> dict[str, Callable[[Encoding], list[str]]]:
+def _systems(generation: Generation, library: LibraryRetriever, encoder: MiniLM) -> dict[str, Callable[[Encoding], list[str]]]:
     """Ids of documents, best passage first, by what finds them."""
     sparse, dense = SparseIndex.load(generation.path / SPARSE), DenseIndex(generation.vectors)
+    plain = DenseIndex(np.stack([encoding.vector for encoding in encoder.encode(list(generation.texts()))]))
 
     def sources(rows: Iterable[int]) -> list[str]:
         return [passage.source_id for passage in generation.passages(list(rows))]
 
     def bm25(question: Encoding) -> list[str]:
         return sources(sparse.top(sparse.scores(question.text), DEPTH))
+
+    def plain_cosine(question: Encoding) -> list[str]:
+        return sources(plain.top(question.vector, DEPTH))
 
     def cosine(question: Encoding) -> list[str]:
         return sources(dense.top(question.vector, DEPTH))
@@ -139,7 +150,7 @@ def _systems(generation: Generation, library: LibraryRetriever) -> dict[str, Cal
         hits = library.search(Query(encoding=question, k=ranking.RESCORED, token_budget=10**6))
         return [hit.passage.source_id for hit in hits]
 
-    return {"BM25": bm25, "dense": cosine, "fused": fused, "fused + late (as served)": hybrid}
+    return {"BM25": bm25, "dense, text alone": plain_cosine, "dense, as indexed": cosine, "fused": fused, "fused + late (as served)": hybrid}
 
 
 def _interval(values: NDArray[np.float64], samples: NDArray[np.int64]) -> str:

@@ -42,6 +42,8 @@ ALONE = {
 """Themes of the library that only this persona's shelf holds."""
 TITLES = 300
 """Questions made from titles, of each kind."""
+WEIGHTS = {"visitor": 1.0, "title": 0.3, "in the field": 1.0, "outside": 0.5, "other shelf": 0.3}
+"""What all questions of a kind count together."""
 KEPT = 0.95
 """Share of the answerable questions of the fitted part that the threshold must pass."""
 
@@ -110,7 +112,8 @@ def main() -> None:
     learn = ~test & ~named
 
     kinds = [item.kind for item in asked]
-    weight = np.array([1 / sum(k == kind for k in kinds) for kind in kinds]) * len(kinds)
+    shares = {kind: WEIGHTS[kind] * len(kinds) / sum(k == kind for k in kinds) for kind in WEIGHTS}
+    weight = np.array([shares[kind] for kind in kinds])
     scaler = StandardScaler().fit(measured[learn])
     model = LogisticRegression(C=0.3, class_weight="balanced", max_iter=5000).fit(scaler.transform(measured[learn]), truth[learn], sample_weight=weight[learn])
     weights = model.coef_[0] / scaler.scale_

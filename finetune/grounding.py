@@ -81,7 +81,8 @@ def _balanced(probability: NDArray[np.float64], truth: NDArray[np.bool_], weight
 def probabilities(card: dict[str, Any], measured: NDArray[np.float32]) -> NDArray[np.float64]:
     """Support as the rail computes it, (n,)."""
     weights = np.array([card["weights"][name] for name in FEATURES])
-    return 1 / (1 + np.exp(-(measured @ weights + card["bias"])))
+    found: NDArray[np.float64] = 1 / (1 + np.exp(-(measured @ weights + card["bias"])))
+    return found
 
 
 def report(

@@ -26,6 +26,7 @@ _OPENING = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _EXPLETIVE_IT = re.compile(r"\bit\b(?=\s+(?:\w+\s+){0,4}(?:to|that|for)\s+\w)", re.IGNORECASE)
+_JOINS = re.compile(r"\s*(?:and|but|so|then|or)\b", re.IGNORECASE)
 _MOST_CONTENT_WORDS = 4
 _LONGEST_CHAIN = 4
 
@@ -33,7 +34,7 @@ _LONGEST_CHAIN = 4
 def is_follow_up(text: str) -> bool:
     """Whether `text` needs an earlier message to be understood.
 
-    It does when it opens like a continuation and has at most one content word of its own, or points back ("it", "they", "he") with few content words.
+    It does when it opens like a continuation ("and", "what about") or points back ("it", "they", "he"), and has few content words of its own.
     """
     words = [word.lower() for word in _WORD.findall(_EXPLETIVE_IT.sub(" ", text))]
     content = [word for word in words if word not in _FUNCTION and word not in _POINTING]
@@ -42,7 +43,7 @@ def is_follow_up(text: str) -> bool:
     points = any(word in _POINTING for word in words)
     if points and len(content) <= _MOST_CONTENT_WORDS:
         return True
-    return _OPENING.match(text) is not None and len(content) <= 1 and len(words) <= 6
+    return _OPENING.match(text) is not None and len(content) <= (_MOST_CONTENT_WORDS if _JOINS.match(text) else 1)
 
 
 def standalone(messages: Sequence[Message]) -> str:

@@ -150,6 +150,8 @@ def _opened(out: Path) -> Iterator[Generation | None]:
 
 def _read(job: _Job, old: Generation | None, *, roots: tuple[Root, ...], reread: tuple[Root, ...]) -> BuildReport:
     known = list(old.documents()) if old else []
+    if any(not stored.root for stored in known):
+        raise LibraryError(f"The index in {job.out} belongs to a vector store, which alone may change it: build into another folder.")
     stay = {root.path for root in roots}
     found = collection.gather(
         reread,
@@ -193,7 +195,7 @@ def _publish(job: _Job, found: collection.Collection, old: Generation | None, kn
         documents.append(StoredDocument(document=gathered.document, root=gathered.root, reader=gathered.reader, chunks=chunks))
     job.report(Progress(step="cut", done=len(now), total=len(now)))
     pieces = [
-        Piece(stored.document.text[piece.start : piece.end], piece.title, len(stored.chunks) == 1, piece.tokens)
+        Piece(stored.document.text[piece.start : piece.end], piece.title, len(stored.chunks) == 1 and stored.document.titled, piece.tokens)
         for stored in documents
         for piece in stored.chunks
     ]

@@ -60,6 +60,11 @@ class Document:
     pages: tuple[Page, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def titled(self) -> bool:
+        """Whether the document brings its title; else it was made from the file's name."""
+        return self.title != _title_from_name(Path(self.uri).stem)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:

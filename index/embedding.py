@@ -73,7 +73,7 @@ class Piece:
     text: str
     title: str
     whole: bool
-    """Whether it is all of its document. Then its title and first sentence say what it is about, and its vector is drawn towards them."""
+    """Whether it is all of a document that brings a title. Then title and first sentence say what it is about, and its vector is drawn towards them."""
     tokens: int = 0
 
     @property
@@ -84,10 +84,8 @@ class Piece:
     @property
     def opening(self) -> str:
         """The title and the first sentence; empty where the title says nothing of this passage alone."""
-        if not (self.whole and self.title):
-            return ""
-        start, end = sentences.spans(self.text)[0]
-        return f"{self.title}. {self.text[start:end]}"
+        first = sentences.spans(self.text)[:1] if self.whole and self.title else []
+        return "".join(f"{self.title}. {self.text[start:end]}" for start, end in first)
 
 
 _Batch = list[Piece]

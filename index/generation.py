@@ -175,10 +175,11 @@ class Generation:
             yield text
 
     def pieces(self) -> Iterator[tuple[str, str, bool]]:
-        """Every passage's text and title in row order, and whether it is all of its document."""
-        query = "SELECT text, title, COUNT(*) OVER (PARTITION BY source_id) = 1 FROM passages ORDER BY row"
-        for text, title, whole in self._connection().execute(query):
-            yield text, title, bool(whole)
+        """Every passage's text and title in row order, and whether it is all of a document that brings a title."""
+        query = "SELECT text, title, source_id, COUNT(*) OVER (PARTITION BY source_id) = 1 FROM passages ORDER BY row"
+        titled = {stored.document.source_id for stored in self.documents() if stored.document.titled}
+        for text, title, source_id, alone in self._connection().execute(query):
+            yield text, title, bool(alone) and source_id in titled
 
     def rows(self, persona: str | None, works: Sequence[str]) -> NDArray[np.int64] | None:
         """Rows, ascending, that `persona` may speak from (her own and everybody's) and that belong to one of `works`; None: no filter was asked.

@@ -51,8 +51,8 @@ class GuardrailVectorStore(VectorStore):
     """Documents by cosine of their embeddings. Thread-safe; an id that is added again replaces its document.
 
     With `folder` every change is published as a new generation of a real index, one passage a document, embedded as the library embeds (as far as the
-    encoder reads, and with its title); metadata must then be JSON, and `work`, `persona`, `title` and `locator` of it mean what they mean in the library. Such a folder needs
-    GuardrailEmbeddings, and one that was built from files can be searched but not changed (LibraryError).
+    encoder reads, and with its title). Metadata must then be JSON; `work`, `persona`, `title` and `locator` of it mean what they mean in the library.
+    Such a folder needs GuardrailEmbeddings, and one that was built from files can be searched but not changed (LibraryError).
     """
 
     def __init__(self, embedding: Embeddings, *, folder: str | Path | None = None) -> None:
@@ -218,7 +218,7 @@ class GuardrailVectorStore(VectorStore):
 
             def fill(aside: Path) -> int:
                 (aside / SPARSE).mkdir()
-                SparseIndex.build(piece.text for piece in pieces).save(aside / SPARSE)
+                SparseIndex.build(f"{piece.title}\n{piece.text}" for piece in pieces).save(aside / SPARSE)
                 return embeddings.write(aside, [piece.key for piece in pieces])
 
             name = publish.publish(

@@ -18,7 +18,8 @@ _NEUTRAL = frozenset(
     describes described recall remember consider listen hear heard look looks turn begin start follow follows following answer answers answered ask asks asked
     asking question questions inquiry topic subject matter word words passage passages page pages line lines book books chapter section work works dialogue
     dialogues treatise text texts library shelf place places thus here friend friends stranger visitor thank thanks please gladly welcome glad happy help let go
-    come back further together let's wish want like know worth find found give gives given show shows point run runs
+    come back further together let's wish want like know worth find found give gives given show shows point run runs treat treats discuss discusses
+    set state states concern concerns open opens
     """.split()
 )
 """Stems that a frame may be made of. None of them carries doctrine without a further word."""

@@ -14,7 +14,7 @@ import numpy as np
 from guardrail.errors import ConfigurationError, RailError
 from guardrail.protocols import Claim, Judgement
 from guardrail.rails import framing
-from guardrail.rails.hard_rules import Shelf, violations
+from guardrail.rails.hard_rules import Shelf, missing_numbers, violations
 from guardrail.rails.support import FEATURES, Source, Support, measure
 from guardrail.rails.verbatim import Found, find
 from guardrail.types import Encoding, Evidence, Finding, Hit, Message, Passage, Question, Request, Sentence, Verdict
@@ -133,10 +133,27 @@ class GroundingRail:
 
     def _compare(self, claim: Claim) -> Sentence:
         encoding: Encoding = claim.encoding or self._encoder.encode((claim.text,))[0]
-        measured = measure(encoding, [Source(text=hit.passage.text, tokens=hit.tokens, places=self._places(hit.passage.text)) for hit in claim.evidence.hits])
+        hits = claim.evidence.hits
+        measured = measure(encoding, [self._source(hit) for hit in hits])
+        reasons: tuple[str, ...] = ()
+        support = self.support(measured)
+        if measured.source is not None and missing_numbers(claim.text, _shelf((hits[measured.source].passage,), "")):
+            # The number stands in another passage: there it counts something else.
+            support, reasons = 0.0, ("number",)
         return Sentence(
-            start=0, end=len(claim.text), support=self.support(measured), passage=measured.source, source_start=measured.start, source_end=measured.end
+            start=0,
+            end=len(claim.text),
+            support=support,
+            passage=measured.source,
+            source_start=measured.start,
+            source_end=measured.end,
+            reasons=reasons,
         )
+
+    def _source(self, hit: Hit) -> Source:
+        passage = hit.passage
+        heading = f"{passage.title}. {passage.work}. {passage.persona}"
+        return Source(text=passage.text, tokens=hit.tokens, places=self._places(passage.text), heading=heading)
 
     def _verdict(self, claim: Claim, sentence: Sentence, shelf: Shelf, began: float) -> Verdict:
         score = 1.0 - sentence.support

@@ -26,7 +26,7 @@ _SCOPE = 6
 """Content words that a negator reaches, within its clause."""
 _SAME_STATEMENT = 0.75
 """Share of a claim's words, by rarity, that a sentence must hold before its negation is compared."""
-_CLAUSE_END = re.compile(r"[,;:()—–]|\b(?:but|yet|while|whereas|although|though|because|since|if|when|unless|who|which|whom)\b")
+_CLAUSE_END = re.compile(r"[.,;:()—–]|\b(?:but|yet|while|whereas|although|though|because|since|if|when|unless|who|which|whom)\b")
 _NOT_A_DENIAL = re.compile(r"\b(?:not|n['’]t)\s+(?:only|merely|just|simply|so much)\b|\bno\s+(?:doubt|longer|less|sooner)\b", re.IGNORECASE)
 _ERA = re.compile(r"\s*(?:(BCE?|B\.C\.(?:E\.)?)|(AD|CE|A\.D\.|C\.E\.))(?!\w)")
 _ERA_WORDS = frozenset("bc bce ad ce b c a d e".split())
@@ -67,6 +67,11 @@ class Shelf:
     def numbers(self) -> frozenset[tuple[float, str]]:
         """Values with their era: `bc`, `ad`, or nothing."""
         return frozenset(pair for text in self._texts for pair in _dated(text))
+
+    @cached_property
+    def counts(self) -> tuple[tuple[float, frozenset[str]], ...]:
+        """Values with what they count."""
+        return tuple((number.value, _counted(text, number.end)) for text in self._texts for number in numbers(text))
 
     @cached_property
     def romans(self) -> frozenset[str]:
@@ -110,6 +115,11 @@ def missing_names(text: str, shelf: Shelf) -> tuple[str, ...]:
     return tuple(text[violation.start : violation.end] for violation in _names(text, shelf))
 
 
+def missing_numbers(text: str, shelf: Shelf) -> bool:
+    """Whether `text` holds a number that the passages do not."""
+    return any(True for _ in _numbers(text, shelf))
+
+
 def _numbers(claim: str, shelf: Shelf) -> Iterator[Violation]:
     pages = {(start, end): page for page, start, end in locators(claim)}
     for (start, end), page in pages.items():
@@ -119,11 +129,25 @@ def _numbers(claim: str, shelf: Shelf) -> Iterator[Violation]:
     for number in numbers(claim):
         era = _era(claim, number.end)
         held = number.value in values if not era else (number.value, era) in shelf.numbers or (number.value, "") in shelf.numbers
-        if not held:
+        if not held or _counts_otherwise(number.value, _counted(claim, number.end), shelf):
             yield Violation(rule="number", start=number.start, end=number.end)
     for word in words(claim):
         if len(word.text) > 1 and is_roman(word.text) and word.text not in shelf.romans:
             yield Violation(rule="number", start=word.start, end=word.end)
+
+
+def _counts_otherwise(value: float, things: frozenset[str], shelf: Shelf) -> bool:
+    """Whether the passages give a number of these things, and never this one: five causes, where they speak of four."""
+    theirs = {other for other, counted in shelf.counts if counted & things}
+    return bool(theirs) and value not in theirs
+
+
+def _counted(text: str, end: int) -> frozenset[str]:
+    """Stems of the two words after a number that ends at `end`: what it counts."""
+    clause = _CLAUSE_END.search(text, end)
+    stop = min(clause.start() if clause else len(text), end + 60)
+    found = [word.stem for word in words(text) if end <= word.start and word.end <= stop and word.content and word.text.isalpha() and not numbers(word.text)]
+    return frozenset(found[:2])
 
 
 def _names(claim: str, shelf: Shelf) -> Iterator[Violation]:

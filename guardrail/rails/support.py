@@ -25,11 +25,15 @@ FEATURES = ("late_all", "late_window", "low_all", "coverage_all", "coverage_wind
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Source:
-    """A passage as the measure reads it. `tokens`: (n, d) token states, row i standing at `places[i]` of `text`."""
+    """A passage as the measure reads it. `tokens`: (n, d) token states, row i standing at `places[i]` of `text`.
+
+    `heading` holds what else is known of it, its title and work and whose it is: names in there count as said.
+    """
 
     text: str
     tokens: NDArray[np.float32]
     places: Sequence[tuple[int, int]]
+    heading: str = ""
     sentences: tuple[tuple[int, int], ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +62,9 @@ def measure(claim: Encoding, sources: Sequence[Source]) -> Support:
     present = [number for number, source in enumerate(sources) if len(source.tokens)]
     if not present or not len(claim.tokens):
         return Support(figures=np.zeros(len(FEATURES), np.float32), source=None)
-    weights = _weights(claim)
+    headings = frozenset[str]().union(*(_stems(source.heading) for source in sources))
+    wanted -= {word.stem for word in words(claim.text) if word.name} & headings
+    weights = _weights(claim, headings)
     by_source = np.stack([(claim.tokens @ sources[number].tokens.T).max(axis=1) for number in present])
     shares = [coverage(wanted, _stems(sources[number].text)) for number in present]
     best = present[int(np.argmax(by_source @ weights + np.array(shares)))]
@@ -71,7 +77,7 @@ def measure(claim: Encoding, sources: Sequence[Source]) -> Support:
     figures = (
         everywhere @ weights,
         window.late,
-        _low(everywhere),
+        _low(everywhere[weights > 0.1 * weights.max()]),
         coverage(wanted, frozenset[str]().union(*(_stems(sources[number].text) for number in present))),
         window.coverage,
         sum(pair in near for pair in pairs) / len(pairs) if pairs else 1.0,
@@ -109,14 +115,15 @@ def _best_window(claim: Encoding, source: Source, weights: NDArray[np.float32], 
     return best
 
 
-def _weights(claim: Encoding) -> NDArray[np.float32]:
-    """Rarity of the word that each token of the claim belongs to, scaled to the sum 1."""
+def _weights(claim: Encoding, headings: frozenset[str]) -> NDArray[np.float32]:
+    """Rarity of the word that each token of the claim belongs to, scaled to the sum 1; next to nothing for a name that stands in a heading."""
     said = words(claim.text)
     found, number = [], 0
     for start, _ in claim.spans:
         while number < len(said) - 1 and said[number].end <= start:
             number += 1
-        found.append(0.2 + rarity(said[number].stem) if said else 1.0)
+        known = bool(said) and said[number].name and said[number].stem in headings
+        found.append(0.01 if known or not said else 0.2 + rarity(said[number].stem))
     weights = np.array(found, np.float32)
     scaled: NDArray[np.float32] = weights / weights.sum()
     return scaled

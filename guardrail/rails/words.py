@@ -32,6 +32,8 @@ _NEGATED = re.compile(r"n['’]t$")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:;]|\n)[\s\"'“‘«(\[*_–—-]*$")
 _ROMAN = re.compile(r"(?=[IVXLC])X{0,3}(?:IX|IV|V?I{0,3})")
 _NAME_ENDING = re.compile(r"(?:ians?|eans?|ans?|ics?|ists?|isms?|es|us|os|as|is|le|s|e|o)$")
+_NAME_JOINTS = frozenset({"n", "on", "el", "a"})
+"""What stays between a name and the ending of its adjective: Plat-on-ic, Aristot-el-ian, Spart-a."""
 _LEXICON = Path(__file__).with_name("lexicon.json")
 _local = threading.local()
 
@@ -120,7 +122,7 @@ def same_name(one: str, other: str) -> bool:
     if one.lower() == other.lower():
         return True
     short, long = sorted((_name_key(one), _name_key(other)), key=len)
-    return len(short) >= 4 and long.startswith(short) and len(long) - len(short) <= 2
+    return len(short) >= 4 and (short == long or (long.startswith(short) and long[len(short) :] in _NAME_JOINTS))
 
 
 @lru_cache(maxsize=10_000)

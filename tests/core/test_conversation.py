@@ -17,6 +17,7 @@ from guardrail.types import Message
         "What did he mean by that?",
         "How so?",
         "Who objected to it?",
+        "and what happens to the one who goes back down?",
         "for example?",
         "and the women?",
         "What happens to them then?",
@@ -31,7 +32,7 @@ def test_a_message_that_points_back_is_a_follow_up(text: str) -> None:
     [
         "What are the four causes?",
         "Is it ever right to tell a lie?",
-        "And what is the difference between art and nature?",
+        "And what is the difference between a sophist, a statesman and a philosopher?",
         "Why do you think the soul is immortal?",
         "Explain the allegory of the Cave.",
         "virtue",
