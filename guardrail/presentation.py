@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from guardrail.types import Abstention, Answer, Refusal, Smalltalk
 
 if TYPE_CHECKING:
-    from guardrail.types import Check, Citation, Hit, Reply, ReplyKind, Sentence, Timings, Verdict
+    from guardrail.types import Check, Citation, Decision, Hit, Reply, ReplyKind, Sentence, Timings, Verdict
 
 _KINDS: dict[type, ReplyKind] = {Answer: "answer", Abstention: "abstention", Refusal: "refusal", Smalltalk: "smalltalk"}
-_DECISIONS = {"answer": "pass", "smalltalk": "pass", "abstention": "abstain", "refusal": "block"}
+_DECISIONS: dict[ReplyKind, Decision] = {"answer": "pass", "smalltalk": "pass", "abstention": "abstain", "refusal": "block"}
 
 
 def kind(reply: Reply) -> ReplyKind:
@@ -18,7 +18,7 @@ def kind(reply: Reply) -> ReplyKind:
     return _KINDS[type(reply)]
 
 
-def decision(reply: Reply) -> str:
+def decision(reply: Reply) -> Decision:
     """What the rails decided on the whole: `pass`, `abstain` or `block`."""
     return _DECISIONS[kind(reply)]
 

@@ -74,6 +74,17 @@ class Shelf:
         return tuple((number.value, _counted(text, number.end)) for text in self._texts for number in numbers(text))
 
     @cached_property
+    def sums(self) -> tuple[tuple[frozenset[float], frozenset[str]], ...]:
+        """The numbers and the stems of each sentence that holds a number."""
+        found = []
+        for text in self._texts:
+            for start, end in spans(text):
+                values = frozenset(number.value for number in numbers(text[start:end]))
+                if values:
+                    found.append((values, frozenset(word.stem for word in words(text[start:end]))))
+        return tuple(found)
+
+    @cached_property
     def romans(self) -> frozenset[str]:
         return frozenset(word.text for text in self._texts for word in words(text) if is_roman(word.text))
 
@@ -137,9 +148,10 @@ def _numbers(claim: str, shelf: Shelf) -> Iterator[Violation]:
 
 
 def _counts_otherwise(value: float, things: frozenset[str], shelf: Shelf) -> bool:
-    """Whether the passages give a number of these things, and never this one: five causes, where they speak of four."""
-    theirs = {other for other, counted in shelf.counts if counted & things}
-    return bool(theirs) and value not in theirs
+    """Whether the passages give a number of these things, and no sentence of them holds this one with the things: five causes, where they speak of four."""
+    if not any(counted & things for _, counted in shelf.counts):
+        return False
+    return not any(value in values and things & stems for values, stems in shelf.sums)
 
 
 def _counted(text: str, end: int) -> frozenset[str]:

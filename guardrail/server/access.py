@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from starlette.exceptions import HTTPException
+
 from guardrail.errors import GuardrailError, Unauthorized
 from guardrail.server import envelope
 from guardrail.server.client import Client, ClientLeft
@@ -101,7 +103,11 @@ class Door:
             await client.respond(error.status, envelope.envelope(envelope.problem(error)), envelope.headers(error))
         except ClientLeft:
             entry.error, entry.status = "client_left", _CLIENT_CLOSED
-            await client.drop()
+        except HTTPException as error:
+            said = envelope.http_problem(error.status_code, str(error.detail))
+            entry.error = said.code
+            headers = [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
+            await client.respond(error.status_code, envelope.envelope(said), headers)
         except Exception:
             log.exception("a request failed", extra={"fields": {"request_id": entry.id, "route": entry.route}})
             entry.error = envelope.INTERNAL.code

@@ -56,7 +56,7 @@ class Work(Protocol[Asked_contra]):
 class Endpoint(Generic[Asked]):
     """An ASGI endpoint: reads a body as `type_`, waits for a place, and sends what `work` gives."""
 
-    def __init__(self, guard: Guardrail, gate: Gate, type_: type[Asked], work: Work[Asked]) -> None:
+    def __init__(self, guard: Guardrail, gate: Gate, type_: Any, work: Work[Asked]) -> None:
         self._settings = guard.settings.server
         self._gate = gate
         self._reader = Reader(type_)

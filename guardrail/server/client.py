@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from guardrail.server.envelope import Headers
     from guardrail.settings import ServerSettings
 
-ABORT = "guardrail.abort"
-"""The ASGI extension by which `guardrail.server.run` lets a connection be closed without waiting for what was not yet taken."""
 _DISCARDED_BODIES = 8
 """A body over the limit is read on, and thrown away, up to this many times the limit: a client that is still writing would not see the answer."""
 
@@ -67,14 +65,7 @@ class Client:
                 )
                 await self.send({"type": "http.response.body", "body": body})
         except TimeoutError:
-            await self.drop()
-
-    async def drop(self) -> None:
-        """Close the connection of a client that is gone or takes nothing."""
-        extension = (self._scope.get("extensions") or {}).get(ABORT)
-        if extension is not None:
-            extension["abort"]()
-            await asyncio.sleep(0)
+            raise ClientLeft from None
 
     def _check_headers(self) -> None:
         kind = b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -134,7 +134,7 @@ class Completions:
             works=tuple(asked.guardrail.works) if asked.guardrail is not None else (),
         )
 
-    def _guarded(self, reply: types.Reply, usage_source: str) -> wire.Guarded:
+    def _guarded(self, reply: types.Reply, usage_source: Literal["generator", "words"]) -> wire.Guarded:
         shown = presentation.reply_object(reply)
         del shown["text"]
         return wire.Guarded(**shown, decision=presentation.decision(reply), config_hash=self._config_hash, usage_source=usage_source)
@@ -156,7 +156,9 @@ class ChunkWriter:
 
     def __init__(self, *, id_: str, model: str, config_hash: str) -> None:
         mark = "\x00"
-        self._chunk = wire.ChatCompletionChunk(id=id_, created=int(time.time()), model=model, choices=[], system_fingerprint=config_hash)
+        self._chunk = wire.ChatCompletionChunk(
+            id=id_, created=int(time.time()), model=model, choices=[], system_fingerprint=config_hash, object="chat.completion.chunk"
+        )
         frame = self._event([wire.ChunkChoice(delta=wire.Delta(content=mark))])
         self._before, self._after = frame.split(_encode(mark))
         self._first = True
@@ -193,15 +195,14 @@ def _message(message: wire.ChatMessage, number: int) -> types.Message:
     return types.Message(role="system" if message.role == "developer" else message.role, content=text)
 
 
-def _usage(reply: types.Reply) -> tuple[wire.TokenUsage, str]:
+def _usage(reply: types.Reply) -> tuple[wire.TokenUsage, Literal["generator", "words"]]:
     """The generator's own count of tokens, or a count of white-space words where it gave none; and which of the two it is."""
     usage = reply.draft.usage if isinstance(reply, types.Answer) else None
     if usage is not None:
-        prompt, completion, source = usage.prompt_tokens, usage.completion_tokens, "generator"
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
     else:
-        prompt = sum(len(message.content.split()) for message in reply.request.messages)
-        completion, source = len(reply.text.split()), "words"
-    return wire.TokenUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion), source
+        prompt, completion = sum(len(message.content.split()) for message in reply.request.messages), len(reply.text.split())
+    return wire.TokenUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion), "words" if usage is None else "generator"
 
 
 def _annotations(reply: types.Reply) -> list[wire.Annotation]:

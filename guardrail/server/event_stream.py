@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from guardrail.server.client import ClientLeft
+
 if TYPE_CHECKING:
     from guardrail.server.client import Client, Turn
     from guardrail.server.envelope import Headers
@@ -47,7 +49,7 @@ class EventStream:
             async with asyncio.timeout(self._client.settings.send_seconds), self._lock:
                 await self._write(data, more=False)
         except TimeoutError:
-            await self._client.drop()
+            raise ClientLeft from None
 
     def close(self) -> None:
         """No more comments."""

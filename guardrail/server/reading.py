@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from guardrail.errors import InvalidRequest, MalformedText
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -39,8 +42,8 @@ _SENTENCES = {
 class Reader(Generic[T]):
     """Reads bodies as `type_`."""
 
-    def __init__(self, type_: type[T]) -> None:
-        self._decode = msgspec.json.Decoder(type_).decode
+    def __init__(self, type_: Any) -> None:
+        self._decode: Callable[[bytes | bytearray], T] = msgspec.json.Decoder(type_).decode
 
     def read(self, body: bytes | bytearray) -> T:
         """Raises InvalidRequest, or MalformedText for lone surrogates."""

@@ -1,6 +1,7 @@
 """What travels over HTTP, as types: OpenAI's chat completions, models and moderations, and this server's own routes.
 
-Fields that OpenAI knows and this server does not need are accepted and ignored, unless ignoring one would change what the caller gets: then the type allows only the value that changes nothing.
+Fields that OpenAI knows and this server does not need are accepted and ignored, unless ignoring one would change what the caller gets: then the type allows
+only the value that changes nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ Text = Annotated[str, Meta(description="Unicode text; lone surrogates and contro
 Half = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Body(Struct, frozen=True, gc=False):
-    """Base of what is read and written: immutable, and never part of a reference cycle."""
+class Body(Struct, gc=False):
+    """Base of what is read and written: never part of a reference cycle."""
 
 
 # -- chat completions: request --------------------------------------------------------------------------------------
@@ -162,8 +163,8 @@ class ChatCompletionChunk(Body, omit_defaults=True):
     created: int
     model: str
     choices: list[ChunkChoice]
-    object: str
-    """Always `chat.completion.chunk`."""
+    system_fingerprint: str
+    object: Literal["chat.completion.chunk"]
     usage: TokenUsage | None = None
     guardrail: Guarded | None = None
 
@@ -239,6 +240,9 @@ class OutputCheck(Body, tag_field="stage", tag="output"):
     text: Text
     question: Text = ""
     passages: Annotated[list[Text], Meta(max_length=64)] = []
+
+
+AnyCheck = InputCheck | OutputCheck
 
 
 class Sentiment(Body):

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from guardrail.errors import LibraryError
 from guardrail.index import builder, ranking
 from guardrail.index.generation import CURRENT, GENERATIONS, Generation
-from guardrail.index.embedding import Piece, encode
 from guardrail.index.retriever import LibraryRetriever
 from guardrail.late_interaction import maxsim
 from guardrail.protocols import Query

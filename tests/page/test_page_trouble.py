@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.page.conftest import Serve, Visitor
 
 SETTINGS = Settings(
-    rails=(*Settings().rails, RailSettings(id="keywords", options={"phrases": ["hemlock recipe"]})),
+    rails=(*Settings().rails, RailSettings(id="keywords", stage="input", options={"phrases": ["hemlock recipe"]})),
     server=ServerSettings(concurrency=1, queue=0),
 )
 

@@ -1,0 +1,112 @@
+"""The OpenAPI 3.1 document, made from the types that the routes read and write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+import guardrail
+from guardrail.server import wire
+
+_REFERENCE = "#/components/schemas/{name}"
+_ERRORS = {
+    400: "The request cannot be answered as it is; `message` says why.",
+    401: "A key is needed.",
+    404: "There is no such model.",
+    408: "The body did not arrive in time.",
+    413: "The request is too large.",
+    415: "The body is not JSON.",
+    422: "The text holds half characters or control characters.",
+    429: "The queue is full; see Retry-After.",
+    500: "The server made a mistake.",
+    503: "The model, the library or a rail that fails closed is down.",
+    504: "The turn took longer than its budget.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One route as the document describes it. `body` and `reply` are types of `guardrail.server.wire`; None where there is no JSON."""
+
+    path: str
+    method: str
+    summary: str
+    body: Any = None
+    reply: Any = None
+    media_type: str = "application/json"
+    errors: tuple[int, ...] = ()
+    streams: bool = False
+
+
+_TURN = (400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+OPERATIONS = (
+    Operation(
+        path="/v1/chat/completions",
+        method="post",
+        summary="One turn with a persona, whole or streamed. A refusal is a 200 with `finish_reason: content_filter`.",
+        body=wire.ChatRequest,
+        reply=wire.ChatCompletion,
+        errors=_TURN,
+        streams=True,
+    ),
+    Operation(path="/v1/models", method="get", summary="The personas.", reply=wire.ModelList, errors=(401,)),
+    Operation(path="/v1/models/{id}", method="get", summary="One persona.", reply=wire.Model, errors=(401, 404)),
+    Operation(
+        path="/v1/moderations", method="post", summary="The input rails in OpenAI's shape.", body=wire.ModerationRequest, reply=wire.Moderation, errors=_TURN
+    ),
+    Operation(path="/v1/checks", method="post", summary="The rails alone.", body=wire.InputCheck | wire.OutputCheck, reply=wire.CheckReply, errors=_TURN),
+    Operation(path="/v1/retrieve", method="post", summary="Passages for a query.", body=wire.RetrieveRequest, reply=wire.RetrieveReply, errors=_TURN),
+    Operation(path="/livez", method="get", summary="The process is up.", reply=wire.Alive),
+    Operation(path="/readyz", method="get", summary="Models are loaded and self-tests passed.", reply=wire.Ready, errors=(500, 503)),
+    Operation(path="/metrics", method="get", summary="Figures for Prometheus.", media_type="text/plain"),
+)
+
+
+def document() -> bytes:
+    """The document as JSON."""
+    types = [type_ for operation in OPERATIONS for type_ in (operation.body, operation.reply) if type_ is not None] + [
+        wire.ErrorReply,
+        wire.ChatCompletionChunk,
+    ]
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    by_type = dict(zip(map(repr, types), schemas, strict=True))
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, by_type)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "guardrail",
+                "version": guardrail.__version__,
+                "description": "A chat behind rails: grounded answers with their passages, or an honest word that there are none.",
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            },
+            "paths": paths,
+            "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        }
+    )
+
+
+def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {operation.media_type: {"schema": schemas[repr(operation.reply)]} if operation.reply is not None else {}}
+    if operation.streams:
+        content["text/event-stream"] = {"schema": {"type": "string", "description": "Events of ChatCompletionChunk, then `data: [DONE]`."}}
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "operationId": f"{operation.method}{operation.path}".replace("/", "_").replace("{", "").replace("}", ""),
+        "responses": {"200": {"description": "Done.", "content": content}}
+        | {
+            str(status): {"description": _ERRORS[status], "content": {"application/json": {"schema": schemas[repr(wire.ErrorReply)]}}}
+            for status in operation.errors
+        },
+    }
+    if operation.body is not None:
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[repr(operation.body)]}}}
+    if "{id}" in operation.path:
+        described["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    if operation.path.startswith("/v1/"):
+        described["security"] = [{}, {"key": []}]
+    return described

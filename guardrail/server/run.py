@@ -1,0 +1,97 @@
+"""`guardrail serve`: binds, then loads while it already listens, and says when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from guardrail.assemble import Guardrail
+from guardrail.errors import ConfigurationError, GuardrailError, LibraryError
+from guardrail.server.app import App, create_app
+from guardrail.server.logs import log_to_stderr
+
+if TYPE_CHECKING:
+    from guardrail.settings import Settings
+
+_BACKLOG = 2048
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until interrupted; running streams may finish within `server.shutdown_seconds`.
+
+    Raises ConfigurationError where the address cannot be bound, and the GuardrailError that keeps the library or a model from loading.
+    """
+    app = create_app(Guardrail(settings))
+    with _bind(host, port) as listener:
+        log_to_stderr()
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="uvloop" if sys.platform != "win32" else "asyncio",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=math.ceil(settings.server.shutdown_seconds),
+            )
+        )
+        loop_factory = server.config.get_loop_factory()
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            failure = runner.run(_serve(server, app, listener, f"http://{_shown(host)}:{listener.getsockname()[1]}"))
+    if failure is not None:
+        raise failure
+
+
+async def _serve(server: uvicorn.Server, app: App, listener: socket.socket, address: str) -> GuardrailError | None:
+    """Run the server; the error that ended it, if one did."""
+    watch = asyncio.create_task(_watch(server, app, address))
+    await server.serve(sockets=[listener])
+    if not watch.done():
+        watch.cancel()
+        return None
+    return watch.result()
+
+
+async def _watch(server: uvicorn.Server, app: App, address: str) -> GuardrailError | None:
+    """Say when the app is ready. A library or a configuration that cannot be loaded ends the server; a model that is down may come up."""
+    while not server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event
+        await asyncio.sleep(0.01)
+    try:
+        await app.startup.wait()
+    except (ConfigurationError, LibraryError) as error:
+        server.should_exit = True
+        return error
+    except GuardrailError as error:
+        print(f"guardrail: {error} It is tried again with each request; listening at {address}", file=sys.stderr, flush=True)
+        return None
+    print(f"guardrail is ready at {address}", file=sys.stderr, flush=True)
+    return None
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (socket.gaierror, UnicodeError):
+        raise ConfigurationError(f"The host {host} is not an address of this machine; try 127.0.0.1.") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"Port {port} on {host} cannot be opened ({error.strerror or error}); choose another with --port.") from None
+    return listener
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
