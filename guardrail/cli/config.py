@@ -86,8 +86,8 @@ def _show(explanation: Explanation) -> None:
 def _row(rail: RailPlan) -> tuple[str, ...]:
     if rail.built_in:
         return (str(rail.order), rail.stage, rail.id, "always", "", "", "")
-    threshold = "its own" if rail.threshold is None else f"{rail.threshold:g}"
-    return (str(rail.order), rail.stage, rail.id, rail.mode, threshold, rail.on_fail or "its own", rail.on_error)
+    threshold = "" if rail.threshold is None else f"{rail.threshold:g}"
+    return (str(rail.order), rail.stage, rail.id, rail.mode, threshold, rail.on_fail or "reports only", rail.on_error)
 
 
 def _plain(value: object) -> str:

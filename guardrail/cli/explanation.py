@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from guardrail.assemble import RAILS, STAGES, Guardrail
 from guardrail.errors import ConfigurationError
+from guardrail.rails import answerable, grounding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 _SECRET = re.compile(r"generator\.api_key|server\.api_keys.*|library\.vector_store\.arguments\..*")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
+_COEFFICIENTS = {"answerable": answerable.COEFFICIENTS, "grounding": grounding.COEFFICIENTS}
+_ON_FAIL = {"answerable": "abstain", "grounding": "abstain", "keywords": "block"}
+"""What a rail decides where the configuration does not say."""
 _ORDER = ("input", "retrieval", "output")
 
 
@@ -38,9 +43,9 @@ class RailPlan:
     """It always runs and cannot be configured away."""
     mode: str = "enforce"
     threshold: float | None = None
-    """None: the rail's own."""
+    """The configuration's, else the rail's own. None: it has none."""
     on_fail: str | None = None
-    """None: the rail's own."""
+    """The configuration's, else the rail's own. None: it reports and decides nothing."""
     on_error: str = "closed"
     timeout_ms: int | None = None
 
@@ -149,11 +154,16 @@ def _plan(entry: RailSettings, stage: str, *, order: int | None = None, why_not:
         order=order,
         why_not=why_not,
         mode=entry.mode,
-        threshold=entry.threshold,
-        on_fail=entry.on_fail,
+        threshold=_own_threshold(entry.id) if entry.threshold is None else entry.threshold,
+        on_fail=entry.on_fail if entry.on_fail and entry.id in _ON_FAIL else _ON_FAIL.get(entry.id),
         on_error=entry.on_error,
         timeout_ms=entry.timeout_ms,
     )
+
+
+def _own_threshold(id_: str) -> float | None:
+    """The threshold that was measured for a rail, which stands beside its coefficients."""
+    return float(json.loads(_COEFFICIENTS[id_].read_bytes())["threshold"]) if id_ in _COEFFICIENTS else None
 
 
 def _values(path: Path | None, settings: Settings) -> Iterator[Value]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +12,7 @@ from guardrail.cli.opening import config_option
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
 
 @click.command()
@@ -17,10 +20,20 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="0 takes any free one.  [default: the configuration's, 8000]")
 @config_option
 def serve(host: str | None, port: int | None, config: Path | None) -> None:
-    """Start the HTTP server, and the web chat at /. Ctrl-C lets running replies finish and stops."""
+    """Start the HTTP server, and the web chat at /. Ctrl-C or SIGTERM lets running replies finish and stops."""
     from guardrail import settings
 
     chosen = settings.load(config)  # before the server is imported: a mistake is told at once
     from guardrail.server.run import serve as run
 
-    run(chosen, host=host or chosen.server.host, port=chosen.server.port if port is None else port)
+    # Once it has shut down, uvicorn raises again the signal that told it to: for this command that is a job well done, not a death.
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with suppress(KeyboardInterrupt):
+            run(chosen, host=host or chosen.server.host, port=chosen.server.port if port is None else port)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

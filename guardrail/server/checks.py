@@ -59,7 +59,7 @@ class Endpoint(Generic[Asked]):
     def __init__(self, guard: Guardrail, gate: Gate, type_: Any, work: Work[Asked]) -> None:
         self._settings = guard.settings.server
         self._gate = gate
-        self._reader = Reader(type_)
+        self._reader: Reader[Asked] = Reader(type_)
         self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

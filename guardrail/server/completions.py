@@ -38,7 +38,7 @@ class Completions:
         self._guard = guard
         self._gate = gate
         self._metrics = metrics
-        self._reader = Reader(wire.ChatRequest)
+        self._reader: Reader[wire.ChatRequest] = Reader(wire.ChatRequest)
         self._config_hash = guard.config_hash
         self._settings = guard.settings.server
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from guardrail import Guardrail
 from tests.cli.conftest import Run, objects
 
 if TYPE_CHECKING:
@@ -105,6 +106,22 @@ def test_explain_gives_a_rails_mode_threshold_and_consequence(run: Run, file: Pa
     grounding = rail(explanation, "grounding")
     assert (grounding["mode"], grounding["threshold"], grounding["on_fail"]) == ("shadow", 0.75, "abstain")
     assert rail(explanation, "keywords")["order"] < grounding["order"]  # the stage decides before the place in the file
+
+
+def test_explain_gives_the_thresholds_and_decisions_that_the_rails_really_have(run: Run) -> None:
+    guard = Guardrail.default()
+    try:
+        unrelated = "He was born on the moon in 1999."
+        check = guard.check_output(unrelated, passages=["Virtue is a mean between two vices."])
+        abstention = guard.ask("What is the capital of Australia?")
+    finally:
+        guard.close()
+    explanation = explained(run)
+    for verdict in (*check.verdicts, *abstention.verdicts):
+        plan = rail(explanation, verdict.rail)
+        assert plan["threshold"] == verdict.threshold
+        assert verdict.decision in {"pass", plan["on_fail"]}
+    assert {"grounding", "answerable"} <= {verdict.rail for verdict in (*check.verdicts, *abstention.verdicts) if verdict.decision != "pass"}
 
 
 def test_explain_gives_cards_and_template_with_version_and_hash(run: Run) -> None:

@@ -71,5 +71,5 @@ def test_a_follow_up_is_a_conversation_that_ends_with_the_user(cases: list[Case]
 
 
 def test_the_interval_is_wilsons() -> None:
-    low, high = wilson(9, 10)
-    assert (round(low, 4), round(high, 4)) == (0.5958, 0.9821)  # statsmodels, proportion_confint(9, 10, method="wilson")
+    low, high = wilson(81, 263)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)  # Newcombe 1998, table I, method 3

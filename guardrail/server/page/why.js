@@ -77,16 +77,17 @@ function rows(verdicts) {
 }
 
 function verdictRow(verdict, summary = null) {
-  const said = summary ?? verdictWord(verdict);
-  const limit = verdict.threshold === null || verdict.threshold === undefined ? "" : ` of ${number(verdict.threshold)}`;
+  const limited = verdict.threshold !== null && verdict.threshold !== undefined;
+  const scored = limited || verdict.score > 0; // some rails only name what they see: an empty bar would say nothing
+  const reason = verdict.reason && `${verdict.rail === "intent" ? "read as: " : ""}${verdict.reason.replaceAll("_", " ")}`;
   return element(
     "div",
     { class: "check-row", data: { decision: verdict.decision } },
-    element("span", { class: "check-said" }, said),
-    meter(verdict.score, verdict.threshold),
-    element("span", { class: "figure" }, `${number(verdict.score)}${limit}`),
+    element("span", { class: "check-said" }, summary ?? verdictWord(verdict)),
+    scored ? meter(verdict.score, verdict.threshold) : element("span", { class: "why-note" }, reason ?? ""),
+    element("span", { class: "figure" }, scored ? `${number(verdict.score)}${limited ? ` of ${number(verdict.threshold)}` : ""}` : ""),
     element("span", { class: "figure" }, milliseconds(verdict.latency_ms)),
-    verdict.reason ? element("span", { class: "check-reason" }, verdict.reason) : null,
+    scored && reason ? element("span", { class: "check-reason" }, reason) : null,
   );
 }
 
