@@ -1,49 +1,39 @@
-"""Settings into a working `Guardrail`: the one place that knows every part by name."""
+"""A working `Guardrail` from settings: what an app holds, in async and in plain code."""
 
 from __future__ import annotations
 
 import asyncio
-import difflib
 import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import msgspec
 
+from guardrail import parts
 from guardrail import settings as settings_module
-from guardrail.chat import Chat, Parts
-from guardrail.enforcement import EnforcedJudge, EnforcedRail
-from guardrail.errors import ConfigurationError, GuardrailError, LibraryError
-from guardrail.generate.quotation import Quotation
-from guardrail.prompts import load_personas, load_templates
+from guardrail.chat import Chat
+from guardrail.errors import GuardrailError, LibraryError
 from guardrail.protocols import Claim, Query
-from guardrail.rails.answerable import AnswerableRail
-from guardrail.rails.grounding import GroundingRail
-from guardrail.rails.intent import IntentHead, IntentRail
-from guardrail.rails.keywords import KeywordRail
 from guardrail.rails.limits import plain
 from guardrail.sentences import spans
 from guardrail.types import Check, Evidence, Hit, Message, Passage, Question, Request, Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Sequence
+    from pathlib import Path
 
     from anyio.from_thread import BlockingPortal
 
-    from guardrail.prompts import Persona, Template
-    from guardrail.protocols import Encoder, Generator, IntentClassifier, Retriever
-    from guardrail.settings import GeneratorSettings, RailSettings, Settings
-    from guardrail.types import Decision, Event, Reply, Sentence, Stage, Verdict
+    from guardrail.protocols import Generator
+    from guardrail.settings import Settings
+    from guardrail.types import Decision, Event, Reply, Sentence, Verdict
 
 T = TypeVar("T")
 
-STAGES: dict[str, Stage | None] = {"intent": "input", "answerable": "retrieval", "grounding": "output", "keywords": None}
-"""The rails a configuration may name, and where each runs; `keywords` runs where it is told to."""
-RAILS = tuple(STAGES)
 _GRAVITY: tuple[Decision, ...] = ("pass", "modify", "abstain", "block")
 
 
@@ -57,12 +47,13 @@ class Guardrail:
     def __init__(self, settings: Settings, *, generator: Generator | None = None) -> None:
         """`generator` takes the place of the configured one. Raises ConfigurationError."""
         self.settings = settings
-        self.personas = _personas(settings)
-        self.template = _template(settings)
+        self.personas = parts.choose_personas(settings)
+        self.template = parts.choose_template(settings)
         self._generator = generator
-        self._check_rails()
+        parts.check_rails(settings)
         self._pool = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="guardrail")
-        self._loading = threading.Lock()
+        self._starting = threading.Lock()
+        self._opening = threading.Lock()
         self._chat: Chat | None = None
         self._failure: GuardrailError | None = None
         self._portal: BlockingPortal | None = None
@@ -100,22 +91,21 @@ class Guardrail:
         """Load the encoder, the library, the rails and the generator, and self-test them. Does nothing the second time. Raises GuardrailError."""
         if self._chat is not None:
             return
-        loop = asyncio.get_running_loop()
-        chat: Chat | None = None
+        turn = asyncio.get_running_loop().run_in_executor(None, self._starting.acquire)
         try:
-            chat = await loop.run_in_executor(None, self._load)
-            for rail in (*chat.parts.input_rails, *chat.parts.retrieval_rails, *chat.parts.output_rails):
-                await rail.rail.warm_up()
-            if chat.parts.judge is not None:
-                await chat.parts.judge.warm_up()
-            await chat.parts.generator.warm_up()
+            await asyncio.shield(turn)
+        except asyncio.CancelledError:
+            turn.add_done_callback(lambda _: self._starting.release())
+            raise
+        try:
+            if self._chat is None:
+                self._chat = await self._started_chat()
+            self._failure = None
         except GuardrailError as error:
             self._failure = error
-            if chat is not None:
-                await _give_back(chat.parts)
             raise
-        self._failure = None
-        self._chat = chat
+        finally:
+            self._starting.release()
 
     async def reply(self, message: str | Request, *, persona: str = "plato", history: Sequence[Message] = (), sampling: Sampling | None = None) -> Reply:
         """The whole reply to `message`. Raises GuardrailError; a refusal is a value."""
@@ -194,7 +184,7 @@ class Guardrail:
         """Give back models, threads and connections."""
         chat, self._chat = self._chat, None
         if chat is not None:
-            await _give_back(chat.parts)
+            await parts.give_back(chat.parts)
         self._pool.shutdown(wait=False)
 
     # -- plain --------------------------------------------------------------------------------------------------
@@ -218,7 +208,7 @@ class Guardrail:
     def close(self) -> None:
         """`aclose` for code without an event loop."""
         self._run(self.aclose())
-        with self._loading:
+        with self._opening:
             leave, self._portal, self._leave_portal = self._leave_portal, None, None
         if leave is not None:
             leave(None, None, None)
@@ -226,7 +216,7 @@ class Guardrail:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         from anyio.from_thread import start_blocking_portal  # noqa: PLC0415 - only plain code needs a loop of its own
 
-        with self._loading:
+        with self._opening:
             if self._portal is None:
                 context = start_blocking_portal("asyncio", name="guardrail-loop")
                 self._portal = context.__enter__()
@@ -246,161 +236,20 @@ class Guardrail:
         assert self._chat is not None
         return self._chat
 
-    def _check_rails(self) -> None:
-        """Refuse a rail that does not exist or is configured wrongly before anything is loaded."""
-        for rail in self.settings.rails:
-            if rail.id not in RAILS:
-                near = difflib.get_close_matches(rail.id, RAILS, n=1, cutoff=0.5)
-                hint = f"did you mean '{near[0]}'?" if near else f"the rails are: {', '.join(RAILS)}."
-                raise ConfigurationError(f"rails: there is no rail '{rail.id}'; {hint}")
-            if rail.id == "keywords":
-                _keywords(rail)
-            elif rail.options:
-                raise ConfigurationError(f"rails: '{rail.id}' has no options; remove {', '.join(sorted(rail.options))}.")
-            elif rail.stage is not None and rail.stage != STAGES[rail.id]:
-                raise ConfigurationError(f"rails: '{rail.id}' runs at the stage '{STAGES[rail.id]}', not '{rail.stage}'.")
-
-    def _load(self) -> Chat:
-        with self._loading:
-            return self._chat or Chat(self._parts(), self.settings)
-
-    def _parts(self) -> Parts:
-        settings = self.settings
-        encoder = self._encoder()
-        retriever = self._retriever(encoder) if encoder is not None else None
-        quotation = _quotation(self.personas, encoder, settings.generator) if retriever is not None else None
-        intent: IntentClassifier | None = None
-        judge: EnforcedJudge | None = None
-        rails: dict[Stage, list[EnforcedRail]] = {"input": [], "retrieval": [], "output": []}
-        for entry in settings.rails:
-            if entry.id == "keywords":
-                rail = _keywords(entry)
-                rails[rail.stage].append(EnforcedRail(rail, entry))
-            elif encoder is None or retriever is None:
-                continue
-            elif entry.id == "intent":
-                intent = IntentHead.load(encoder)
-                rails["input"].append(EnforcedRail(IntentRail(intent, encoder), entry))
-            elif entry.id == "answerable":
-                rails["retrieval"].append(EnforcedRail(AnswerableRail(encoder, threshold=entry.threshold), entry))
-            else:
-                judge = EnforcedJudge(
-                    GroundingRail(encoder, pool=self._pool, threshold=entry.threshold, is_framing=quotation.is_framing if quotation else None), entry
-                )
-        generator = self._generator or _generator(settings.generator, quotation)
-        return Parts(
-            personas=self.personas,
-            template=self.template,
-            generator=generator,
-            fallback=quotation if generator is not quotation else None,
-            encoder=encoder,
-            retriever=retriever,
-            intent=intent,
-            judge=judge,
-            input_rails=tuple(rails["input"]),
-            retrieval_rails=tuple(rails["retrieval"]),
-            output_rails=tuple(rails["output"]),
-            pool=self._pool,
-        )
-
-    def _encoder(self) -> Encoder | None:
-        """The encoder, where there is a library to search; nothing else needs it."""
-        if self.settings.library.index is None and self.settings.library.vector_store is None:
-            return None
-        from guardrail.index.encoder import MiniLM  # noqa: PLC0415 - loads onnxruntime
-
-        return MiniLM()
-
-    def _retriever(self, encoder: Encoder) -> Retriever:
-        library = self.settings.library
-        if library.vector_store is not None:
-            from guardrail.index.langchain import LangChainRetriever  # noqa: PLC0415 - loads langchain
-
-            return LangChainRetriever.from_settings(library.vector_store, encoder, executor=self._pool)
-        from guardrail.index.builtin import ensure  # noqa: PLC0415 - loads faiss
-        from guardrail.index.retriever import LibraryRetriever  # noqa: PLC0415
-
-        folder = ensure(encoder) if library.index == "builtin" else Path(str(library.index))
-        return LibraryRetriever(folder, encoder, executor=self._pool, reload_seconds=library.reload_seconds)
-
-
-async def _give_back(parts: Parts) -> None:
-    """Close what holds files, memory or connections."""
-    await parts.generator.aclose()
-    if parts.fallback is not None:
-        await parts.fallback.aclose()
-    close = getattr(parts.retriever, "close", None)
-    if close is not None:
-        close()
-
-
-def _personas(settings: Settings) -> dict[str, Persona]:
-    known = load_personas(Path(settings.personas.folder) if settings.personas.folder else None)
-    for name in settings.personas.allow:
-        if name not in known:
-            raise ConfigurationError(f"personas.allow: there is no persona '{name}'; the personas are: {', '.join(sorted(known))}.")
-    return {name: known[name] for name in settings.personas.allow} if settings.personas.allow else known
-
-
-def _template(settings: Settings) -> Template:
-    templates = load_templates()
-    has_library = settings.library.index is not None or settings.library.vector_store is not None
-    name = settings.generator.template if has_library or settings.generator.template != "grounded" else "open"
-    if name not in templates:
-        raise ConfigurationError(f"generator.template: there is no template '{name}'; the templates are: {', '.join(sorted(templates))}.")
-    return templates[name]
-
-
-def _keywords(entry: RailSettings) -> KeywordRail:
-    unknown = sorted(set(entry.options) - {"phrases", "patterns", "max_length"})
-    if unknown:
-        raise ConfigurationError(f"rails: 'keywords' has no option '{unknown[0]}'; it has phrases, patterns and max_length.")
-    if entry.stage not in {"input", "output"}:
-        raise ConfigurationError("rails: 'keywords' needs a stage, input or output.")
-    try:
-        options = msgspec.convert(entry.options, KeywordOptions)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"rails: the options of 'keywords' are wrong: {error}.") from None
-    return KeywordRail(entry.stage, options.phrases, options.patterns, max_length=options.max_length)
-
-
-class KeywordOptions(msgspec.Struct, frozen=True):
-    """The `options` of a `keywords` rail."""
-
-    phrases: tuple[str, ...] = ()
-    patterns: tuple[str, ...] = ()
-    max_length: int = 200
-
-
-def _quotation(personas: Mapping[str, Persona], encoder: Encoder | None, chosen: GeneratorSettings) -> Quotation:
-    lead_ins = {persona.id: persona.lead_ins for persona in personas.values()}
-    return Quotation(lead_ins=lead_ins, encoder=encoder, max_tokens=chosen.max_tokens)
-
-
-def _generator(chosen: GeneratorSettings, quotation: Quotation | None) -> Generator:
-    if chosen.kind == "openai":
-        from guardrail.generate.openai import OpenAIGenerator  # noqa: PLC0415 - loads aiohttp
-
-        assert chosen.base_url is not None
-        assert chosen.model is not None
-        return OpenAIGenerator(
-            base_url=chosen.base_url,
-            model=chosen.model,
-            api_key=chosen.api_key,
-            timeout_seconds=chosen.timeout_seconds,
-            retries=chosen.retries,
-            connections=chosen.connections,
-        )
-    if chosen.kind == "transformers":
-        from guardrail.generate.transformers import TransformersGenerator  # noqa: PLC0415 - loads torch when it starts
-
-        assert chosen.model is not None
-        return TransformersGenerator(
-            model=chosen.model, adapters=chosen.adapters, quantize=chosen.quantize, batch=chosen.batch, timeout_seconds=chosen.timeout_seconds
-        )
-    if quotation is None:
-        raise ConfigurationError("generator.kind is quotation and there is no library to quote from: set library.index, or another generator.")
-    return quotation
+    async def _started_chat(self) -> Chat:
+        """A chat whose rails and generator have passed their self-tests."""
+        load = partial(parts.load, self.settings, personas=self.personas, template=self.template, pool=self._pool, generator=self._generator)
+        loaded = await asyncio.get_running_loop().run_in_executor(None, load)
+        try:
+            for rail in (*loaded.input_rails, *loaded.retrieval_rails, *loaded.output_rails):
+                await rail.rail.warm_up()
+            if loaded.judge is not None:
+                await loaded.judge.warm_up()
+            await loaded.generator.warm_up()
+        except BaseException:
+            await parts.give_back(loaded)
+            raise
+        return Chat(loaded, self.settings)
 
 
 def _request(message: str | Request, persona: str, history: Sequence[Message], sampling: Sampling | None) -> Request:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
-from guardrail.assemble import RAILS, STAGES, Guardrail
+from guardrail.assemble import Guardrail
 from guardrail.errors import ConfigurationError
+from guardrail.parts import RAILS, STAGES
 from guardrail.rails import answerable, grounding
 
 if TYPE_CHECKING:
