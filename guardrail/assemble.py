@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence
     from pathlib import Path
 
-    from anyio.from_thread import BlockingPortal
-
     from guardrail.protocols import Generator
     from guardrail.settings import Settings
     from guardrail.types import Decision, Event, Reply, Sentence, Verdict
@@ -56,8 +54,7 @@ class Guardrail:
         self._opening = threading.Lock()
         self._chat: Chat | None = None
         self._failure: GuardrailError | None = None
-        self._portal: BlockingPortal | None = None
-        self._leave_portal: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def default(cls) -> Guardrail:
@@ -209,24 +206,19 @@ class Guardrail:
         """`aclose` for code without an event loop."""
         self._run(self.aclose())
         with self._opening:
-            leave, self._portal, self._leave_portal = self._leave_portal, None, None
-        if leave is not None:
-            leave(None, None, None)
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        from anyio.from_thread import start_blocking_portal  # noqa: PLC0415 - only plain code needs a loop of its own
-
+        """The result of `work`, done on the loop that plain code shares."""
         with self._opening:
-            if self._portal is None:
-                context = start_blocking_portal("asyncio", name="guardrail-loop")
-                self._portal = context.__enter__()
-                self._leave_portal = context.__exit__
-            portal = self._portal
-
-        async def run() -> T:
-            return await work
-
-        return portal.call(run)
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                # A daemon: a script that forgets to close may still end.
+                threading.Thread(target=_run_forever, args=(self._loop,), name="guardrail-loop", daemon=True).start()
+            loop = self._loop
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
 
     # -- loading ------------------------------------------------------------------------------------------------
 
@@ -250,6 +242,11 @@ class Guardrail:
             await parts.give_back(loaded)
             raise
         return Chat(loaded, self.settings)
+
+
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
 
 
 def _request(message: str | Request, persona: str, history: Sequence[Message], sampling: Sampling | None) -> Request:

@@ -122,7 +122,8 @@ def choose_personas(settings: Settings) -> dict[str, Persona]:
     for name in settings.personas.allow:
         if name not in known:
             raise ConfigurationError(f"personas.allow: there is no persona '{name}'; the personas are: {', '.join(sorted(known))}.")
-    return {name: known[name] for name in settings.personas.allow} if settings.personas.allow else known
+    offered = settings.personas.allow or tuple(sorted(known, key=lambda name: (name != settings.personas.first, name)))
+    return {name: known[name] for name in offered}
 
 
 def choose_template(settings: Settings) -> Template:

@@ -109,6 +109,8 @@ class PersonaSettings:
     """A folder with further persona cards; a card with a known name takes its place."""
     allow: tuple[str, ...] = ()
     """Names to offer; empty means all."""
+    first: str = "plato"
+    """Who stands first where personas are listed, if he is offered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
