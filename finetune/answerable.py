@@ -44,7 +44,7 @@ TITLES = 300
 """Questions made from titles, of each kind."""
 WEIGHTS = {"visitor": 1.0, "title": 0.3, "in the field": 1.0, "outside": 0.5, "other shelf": 0.3}
 """What all questions of a kind count together."""
-KEPT = 0.95
+KEPT = 0.97
 """Share of the answerable questions of the fitted part that the threshold must pass."""
 
 

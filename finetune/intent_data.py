@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OWN = Path(__file__).with_name("intent_questions.jsonl")
+EVERYDAY = Path(__file__).with_name("library_questions.jsonl")
+"""Questions in everyday words, each with the passage of the built-in library that answers it."""
 LIBRARY = Path(__file__).parent.parent / "index" / "library"
 LICENCES = {
     "own": "Apache-2.0 (written for this project)",
@@ -115,8 +117,28 @@ def rows(data: Path) -> list[Row]:
     return list(found.values())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Everyday:
+    """One question in everyday words."""
+
+    text: str
+    persona: str
+    passage: str
+
+    @property
+    def for_gate(self) -> bool:
+        """Half of the passages' questions teach the intent head, the other half the abstention gate, which reads the head's word."""
+        return hashlib.sha256(self.passage.encode()).digest()[0] % 2 == 0
+
+
+def everyday() -> list[Everyday]:
+    """The questions in `library_questions.jsonl`, in their order."""
+    return [Everyday(**row) for row in _jsonl(EVERYDAY)]
+
+
 def _all(data: Path) -> Iterator[tuple[str, str, str]]:
     yield from (("own", row["label"], row["text"]) for row in _jsonl(OWN))
+    yield from (("own", "question", question.text) for question in everyday() if not question.for_gate)
     yield from (("library", "question", text) for path in sorted(LIBRARY.glob("*/*.jsonl")) for text in from_titles(path))
     chat = [(_CHITCHAT.get(row["intent_id"], "smalltalk"), row["text"]) for row in _jsonl(data / "chitchat" / "personality_chat.jsonl")]
     yield from _some("chitchat", chat)

@@ -76,7 +76,7 @@ class Chat:
 
     async def reply(self, request: Request) -> Reply:
         """The whole reply. Raises GuardrailError; a refusal is a value."""
-        async with aclosing(self.stream(request)) as events:
+        async with aclosing(self._turn(request, whole=True)) as events:
             async for event in events:
                 if not isinstance(event, Delta):
                     return event
@@ -84,6 +84,11 @@ class Chat:
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Deltas that every rail has cleared, then exactly one reply whose text they join to. Raises GuardrailError."""
+        async with aclosing(self._turn(request)) as events:
+            async for event in events:
+                yield event
+
+    async def _turn(self, request: Request, *, whole: bool = False) -> AsyncGenerator[Event, None]:
         clock = _Clock()
         step: Question | Evidence | Reply = await self.screen(request)
         clock.lap("screen")
@@ -91,7 +96,7 @@ class Chat:
             step = await self.retrieve(step)
             clock.lap("retrieve")
         if isinstance(step, Evidence):
-            async with aclosing(self.answer(step, clock)) as events:
+            async with aclosing(self.answer(step, clock, whole=whole)) as events:
                 async for event in events:
                     yield event
             return
@@ -142,8 +147,11 @@ class Chat:
             return Abstention(question=question, text=self._unknown(persona, question), verdicts=verdicts)
         return replace(evidence, verdicts=verdicts)
 
-    async def answer(self, evidence: Evidence, clock: _Clock) -> AsyncGenerator[Event, None]:
-        """Evidence to Answer, Abstention or Refusal: write a draft and verify it as it comes; fall back to quotation where nothing of it holds."""
+    async def answer(self, evidence: Evidence, clock: _Clock, *, whole: bool = False) -> AsyncGenerator[Event, None]:
+        """Evidence to Answer, Abstention or Refusal: write a draft and verify it as it comes; fall back to quotation where nothing of it holds.
+
+        `whole` says that nobody looks at the deltas.
+        """
         request = evidence.question.request
         persona = self.persona(request)
         prompt = Prompt(
@@ -151,6 +159,8 @@ class Chat:
             evidence=evidence,
             sampling=self._sampling(request.sampling),
             template=self.parts.template.reference,
+            # A judge works on the first sentences while the next are written; without one, reading a draft piece by piece only costs time.
+            stream=not whole or self.parts.judge is not None,
         )
         verdicts = evidence.verdicts
         for generator in (self.parts.generator, self.parts.fallback):

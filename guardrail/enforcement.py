@@ -71,7 +71,7 @@ def _failed(rail: Rail[Any] | Judge, settings: RailSettings, error: Exception, s
     """The verdict of a rail that failed open or in shadow. Raises RailError where it fails closed."""
     slow = isinstance(error, TimeoutError)
     what = f"took longer than {settings.timeout_ms} ms" if slow else f"failed with {type(error).__name__}"
-    log.error("rail failed", extra={"rail": rail.id, "reason": what})
+    log.error("rail failed", extra={"fields": {"rail": rail.id, "reason": what}})
     if settings.on_error == "closed" and settings.mode == "enforce":
         raise RailError(f"The rail '{rail.id}' {what}; it fails closed, so this reply is withheld. Try again, or ask the operator.") from error
     return Verdict(

@@ -75,6 +75,8 @@ class Prompt:
     sampling: Sampling
     template: str
     """`name@version:hash` of the template that rendered it."""
+    stream: bool = True
+    """Whether anything is done with the draft before it is complete; otherwise a generator may give all of it in one piece."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ class GeneratorSettings:
     top_p: Share = 0.95
     max_tokens: Positive = 400
     timeout_seconds: Seconds = 60.0
-    """Longest silence between two pieces of text."""
+    """Longest silence between two pieces of text; also the longest wait for a whole reply that nothing reads while it is written."""
     retries: Annotated[int, Meta(ge=0, le=10)] = 2
     connections: Positive = 256
     batch: Positive = 8

@@ -104,11 +104,11 @@ class _Answer:
 
 
 class OpenAIGenerator:
-    """Streams drafts from the server at `base_url`, e.g. `http://127.0.0.1:8001/v1`.
+    """Drafts from the server at `base_url`, e.g. `http://127.0.0.1:8001/v1`, streamed unless the prompt has no use for pieces.
 
     All requests share one pool of at most `connections` kept-alive connections. Closing an iterator cuts its connection at once, which stops the server's work.
     A failed connect, 429 (its Retry-After is honoured) and 5xx are tried again up to `retries` times, with exponential backoff and full jitter; never once the
-    server has begun to answer. Raises GeneratorError when the server is down, refuses, is silent for `timeout_seconds`, or ends a stream without saying so.
+    server has begun to answer. Raises GeneratorError when the server is down, refuses, is silent for `timeout_seconds` (all the time of a draft that is not streamed), or ends a stream without saying so.
     Usage is the server's own count, None where it reports none.
     """
 
@@ -151,10 +151,10 @@ class OpenAIGenerator:
         return self._model
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
-        response = await self._ask(prompt.messages, prompt.sampling)
+        response = await self._ask(prompt.messages, prompt.sampling, stream=prompt.stream)
         answer = _Answer()
         try:
-            if response.headers.get("Content-Type", "").startswith("application/json"):  # a server that does not stream
+            if response.headers.get("Content-Type", "").startswith("application/json"):  # asked for whole, or a server that does not stream
                 self._take(answer, [await response.read()], prompt.messages)
             else:
                 stream = EventStream()
@@ -200,7 +200,7 @@ class OpenAIGenerator:
             return
         # Some servers list other models than those they answer with, so a token says more than the list.
         try:
-            (await self._ask((Message(role="user", content="Hello"),), Sampling(max_tokens=1))).close()
+            (await self._ask((Message(role="user", content="Hello"),), Sampling(max_tokens=1), stream=True)).close()
         except GeneratorError as error:
             known = f" It offers {', '.join(offered[:5])}." if offered else ""
             raise GeneratorError(f"The model '{self._model}' does not answer.{known} {error}") from None
@@ -221,7 +221,7 @@ class OpenAIGenerator:
             )
         return self._session
 
-    async def _ask(self, messages: tuple[Message, ...], sampling: Sampling) -> aiohttp.ClientResponse:
+    async def _ask(self, messages: tuple[Message, ...], sampling: Sampling, *, stream: bool) -> aiohttp.ClientResponse:
         """A response with status 200, after as many attempts as are allowed. Raises GeneratorError."""
         default = self._defaults
         body = _encode(
@@ -233,8 +233,8 @@ class OpenAIGenerator:
                 max_tokens=default.max_tokens if sampling.max_tokens is None else sampling.max_tokens,
                 stop=sampling.stop,
                 seed=sampling.seed,
-                stream=True,
-                stream_options=_StreamOptions(include_usage=True),
+                stream=True if stream else None,
+                stream_options=_StreamOptions(include_usage=True) if stream else None,
             )
         )
         for attempt in range(self._retries + 1):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-Courtesy = Literal["blank", "greeting", "pleasantry", "thanks", "farewell"]
+Courtesy = Literal["blank", "greeting", "pleasantry", "identity", "thanks", "farewell"]
 
 _LETTER = re.compile(r"[^\W_]")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -29,7 +29,10 @@ _PHRASES: dict[Courtesy, tuple[str, ...]] = {
         "how are you", "how are you doing", "how are you today", "how do you do", "how is it going", "how's it going", "how goes it", "what's up",
         "whats up", "sup", "how have you been", "are you well", "hope you are well", "i hope you are well", "how do you fare", "are you there",
         "anybody there", "anyone there", "is anyone there", "is anybody there", "ok", "okay", "alright", "all right", "i see", "yes", "no", "yep",
-        "nope", "cool", "nice", "great", "wow", "interesting", "very interesting", "how interesting", "lovely", "wonderful", "excellent", "perfect",
+        "nope", "cool", "nice", "great", "wow", "well done", "good job", "great job", "nice work", "good work", "good answer", "great answer", "nice answer", "brilliant", "amazing",
+        "fantastic", "awesome", "impressive", "got it", "understood", "makes sense", "that makes sense", "you are good at this",
+        "you are very good at this", "you are really good at this", "you're good at this", "you're really good at this",
+        "interesting", "very interesting", "how interesting", "lovely", "wonderful", "excellent", "perfect",
         "very good", "very well", "well said", "haha", "hahaha", "lol", "hmm", "hm", "mhm", "ah", "oh", "sorry", "my apologies", "excuse me",
         "pardon me", "i am well", "i'm fine", "i am fine",
     ),
@@ -58,6 +61,17 @@ _KNOWN: dict[tuple[str, ...], Courtesy] = {
 _LONGEST_PHRASE = max(map(len, _KNOWN))
 _FILLERS = frozenset(_ADDRESSES)
 _DECIDES: tuple[Courtesy, ...] = ("pleasantry", "greeting", "thanks", "farewell")
+_KIND_OF_THING = r"(?:ai|a\.i\.|chatbot|bot|robot|machine|computer|program|human|human being|person|man|chatgpt|gpt|language model|llm|real|alive|dead)"
+_IDENTITY = re.compile(
+    rf"""(?:so\ |but\ |and\ |wait\ |hey\ |hello\ |hi\ )*(?:
+    who\ (?:are\ you|am\ i\ (?:talking|speaking|writing)\ (?:to|with))|what\ are\ you|(?:what\ is|what's|whats)\ your\ name
+    |are\ you\ (?:really\ |actually\ |truly\ |just\ )*(?:an?\ |the\ )?(?:real\ )?(?:{_KIND_OF_THING}|NAME)(?:\ or\ (?:are\ you\ )?(?:an?\ |the\ )?(?:real\ )?(?:{_KIND_OF_THING}|NAME))?
+    |is\ (?:this|that)\ (?:really\ |actually\ )*(?:the\ )?(?:real\ )?(?:you|NAME)
+    |am\ i\ (?:really\ |actually\ )*(?:talking|speaking)\ (?:to|with)\ (?:an?\ |the\ )?(?:real\ )?(?:{_KIND_OF_THING}|NAME)
+    )(?:\ (?:really|actually|exactly|then|now|here|please|NAME))*""",
+    re.VERBOSE,
+)
+"""Questions about who answers; names are put in as NAME."""
 _STRETCHED = re.compile(r"([a-z])\1{2,}")
 
 
@@ -74,6 +88,8 @@ def courtesy(text: str, names: Collection[str] = ("plato", "aristotle", "socrate
     words = [_STRETCHED.sub(r"\1", word.replace("’", "'")) for word in _WORD.findall(unicodedata.normalize("NFC", text.casefold()))]
     if len(words) > _MOST_WORDS:
         return None
+    if _IDENTITY.fullmatch(" ".join("NAME" if word in names else word for word in words)):
+        return "identity"
     kinds: list[Courtesy] = []
     position = 0
     while position < len(words):

@@ -44,10 +44,18 @@ def check_request(request: Request, limits: LimitSettings) -> None:
         )
     for number, message in enumerate(messages):
         param = f"messages[{number}].content"
-        if _SURROGATES.search(message.content):
-            raise MalformedText(f"Message {number + 1} holds half a character (a lone surrogate): send valid Unicode.", param=param)
-        if _CONTROLS.search(message.content):
-            raise MalformedText(f"Message {number + 1} holds a control character: only tab, newline and carriage return are allowed.", param=param)
+        flaw = malformation(message.content)
+        if flaw is not None:
+            raise MalformedText(f"Message {number + 1} holds {flaw}", param=param)
+
+
+def malformation(text: str) -> str | None:
+    """What `text` holds that no text may hold, as the end of a sentence; None where it is well formed."""
+    if _SURROGATES.search(text):
+        return "half a character (a lone surrogate): send valid Unicode."
+    if _CONTROLS.search(text):
+        return "a control character: only tab, newline and carriage return are allowed."
+    return None
 
 
 def plain(text: str) -> str:

@@ -39,9 +39,9 @@ class Admission:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if not turn.cancelled():
                 self._hand_on()
-            else:
+            elif turn in self._waiting:  # a place given back at this very moment may have passed over it already
                 self._waiting.remove(turn)
             raise
 

@@ -8,6 +8,7 @@ import msgspec
 
 from guardrail import presentation, types
 from guardrail.errors import InvalidRequest, MalformedText, RequestTooLarge, UnknownModel
+from guardrail.rails.limits import malformation
 from guardrail.server import wire
 from guardrail.server.access import ENTRY
 from guardrail.server.client import Client
@@ -80,6 +81,7 @@ class Checks:
 
     async def moderate(self, asked: wire.ModerationRequest, request_id: str) -> wire.Moderation:
         texts = [asked.input] if isinstance(asked.input, str) else [part if isinstance(part, str) else part.text for part in asked.input]
+        self._bound(*(part for number, text in enumerate(texts) for part in ("input" if isinstance(asked.input, str) else f"input[{number}]", text)))
         results = []
         for text in texts:
             check = await self._guard.acheck_input(text) if text.strip() else types.Check(decision="pass", intent=None, verdicts=())
@@ -97,7 +99,9 @@ class Checks:
         elif asked.messages is not None:
             check = await self._guard.acheck_input(tuple(types.Message(role=message.role, content=message.content) for message in asked.messages))
         else:
-            check = await self._guard.acheck_input(asked.text or "")
+            text = asked.text or ""
+            self._bound("text", text)
+            check = await self._guard.acheck_input(text)
         self._metrics.judge(check.verdicts)
         return presentation.check_object(check)
 
@@ -114,8 +118,9 @@ class Checks:
         for name, text in zip(named[::2], named[1::2], strict=True):
             if len(text) > limit:
                 raise RequestTooLarge(f"{name} has {len(text)} characters and the limit is {limit}: shorten it.", param=name)
-            if "\x00" in text:
-                raise MalformedText(f"{name} holds a control character: only tab, newline and carriage return are allowed.", param=name)
+            flaw = malformation(text)
+            if flaw is not None:
+                raise MalformedText(f"{name} holds {flaw}", param=name)
 
 
 def _moderated(check: Check) -> wire.ModerationResult:

@@ -130,8 +130,8 @@ class Turn:
             raise BudgetExceeded("The turn took longer than its budget: ask for less, or try again when the server is less busy.") from None
 
     def client_left(self) -> None:
-        """Cancel the work: nobody waits for it."""
-        if not self._left and not self.complete:
+        """Cancel the work: nobody waits for it. Changes nothing where the budget has run out already."""
+        if not self._left and not self.complete and not self._scope.expired():
             self._left = True
             self._scope.reschedule(asyncio.get_running_loop().time())
 

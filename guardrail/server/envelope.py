@@ -35,6 +35,8 @@ def headers(error: GuardrailError) -> Headers:
     """Headers that belong to `error`."""
     if isinstance(error, Overloaded):
         return [(b"retry-after", b"%d" % error.retry_after)]
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return [(b"connection", b"close")]  # its caller may go on writing, and nobody reads it
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         return [(b"retry-after", b"1")]
     if error.status == HTTPStatus.UNAUTHORIZED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,12 @@ import msgspec
 import guardrail
 from guardrail.server import wire
 
+_PARAMETER = re.compile(r"\{(\w+)\}")
 _REFERENCE = "#/components/schemas/{name}"
 _ERRORS = {
     400: "The request cannot be answered as it is; `message` says why.",
     401: "A key is needed.",
-    404: "There is no such model.",
+    404: "There is no such model or file.",
     408: "The body did not arrive in time.",
     413: "The request is too large.",
     415: "The body is not JSON.",
@@ -61,6 +63,9 @@ OPERATIONS = (
     Operation(path="/livez", method="get", summary="The process is up.", reply=wire.Alive),
     Operation(path="/readyz", method="get", summary="Models are loaded and self-tests passed.", reply=wire.Ready, errors=(500, 503)),
     Operation(path="/metrics", method="get", summary="Figures for Prometheus.", media_type="text/plain"),
+    Operation(path="/openapi.json", method="get", summary="This document."),
+    Operation(path="/", method="get", summary="The web chat.", media_type="text/html"),
+    Operation(path="/page/{name}", method="get", summary="A file of the web chat.", media_type="*/*", errors=(404,)),
 )
 
 
@@ -105,8 +110,9 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     }
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[repr(operation.body)]}}}
-    if "{id}" in operation.path:
-        described["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    parameters = _PARAMETER.findall(operation.path)
+    if parameters:
+        described["parameters"] = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters]
     if operation.path.startswith("/v1/"):
         described["security"] = [{}, {"key": []}]
     return described
