@@ -29,7 +29,8 @@ _PHRASES: dict[Courtesy, tuple[str, ...]] = {
         "how are you", "how are you doing", "how are you today", "how do you do", "how is it going", "how's it going", "how goes it", "what's up",
         "whats up", "sup", "how have you been", "are you well", "hope you are well", "i hope you are well", "how do you fare", "are you there",
         "anybody there", "anyone there", "is anyone there", "is anybody there", "ok", "okay", "alright", "all right", "i see", "yes", "no", "yep",
-        "nope", "cool", "nice", "great", "wow", "well done", "good job", "great job", "nice work", "good work", "good answer", "great answer", "nice answer", "brilliant", "amazing",
+        "nope", "cool", "nice", "great", "wow", "well done", "good job",
+        "great job", "nice work", "good work", "good answer", "great answer", "nice answer", "brilliant", "amazing",
         "fantastic", "awesome", "impressive", "got it", "understood", "makes sense", "that makes sense", "you are good at this",
         "you are very good at this", "you are really good at this", "you're good at this", "you're really good at this",
         "interesting", "very interesting", "how interesting", "lovely", "wonderful", "excellent", "perfect",
@@ -65,7 +66,8 @@ _KIND_OF_THING = r"(?:ai|a\.i\.|chatbot|bot|robot|machine|computer|program|human
 _IDENTITY = re.compile(
     rf"""(?:so\ |but\ |and\ |wait\ |hey\ |hello\ |hi\ )*(?:
     who\ (?:are\ you|am\ i\ (?:talking|speaking|writing)\ (?:to|with))|what\ are\ you|(?:what\ is|what's|whats)\ your\ name
-    |are\ you\ (?:really\ |actually\ |truly\ |just\ )*(?:an?\ |the\ )?(?:real\ )?(?:{_KIND_OF_THING}|NAME)(?:\ or\ (?:are\ you\ )?(?:an?\ |the\ )?(?:real\ )?(?:{_KIND_OF_THING}|NAME))?
+    |are\ you\ (?:really\ |actually\ |truly\ |just\ )*(?:an?\ |the\ )?(?:real\ )?(?:{_KIND_OF_THING}|NAME)
+    (?:\ or\ (?:are\ you\ )?(?:an?\ |the\ )?(?:real\ )?(?:{_KIND_OF_THING}|NAME))?
     |is\ (?:this|that)\ (?:really\ |actually\ )*(?:the\ )?(?:real\ )?(?:you|NAME)
     |am\ i\ (?:really\ |actually\ )*(?:talking|speaking)\ (?:to|with)\ (?:an?\ |the\ )?(?:real\ )?(?:{_KIND_OF_THING}|NAME)
     )(?:\ (?:really|actually|exactly|then|now|here|please|NAME))*""",

@@ -71,3 +71,17 @@ def test_a_further_persona_may_be_greeted_by_name() -> None:
 @given(st.sampled_from(["hello", "thanks", "good evening sir", "bye"]), st.text(min_size=1).filter(lambda text: any(c.isalnum() for c in text)))
 def test_an_unknown_word_after_a_courtesy_is_never_swallowed(opening: str, rest: str) -> None:
     assert courtesy(f"{opening}, zq{rest.strip()}zq") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["Who are you?", "are you the real Plato?", "Are you a robot?", "are you human or a machine?", "hi, what is your name?", "Am I talking to a bot?"]
+)
+def test_a_question_about_who_answers_is_told_by_its_form(text: str) -> None:
+    assert courtesy(text) == "identity"
+
+
+@pytest.mark.parametrize(
+    "text", ["Who are you to say what justice is?", "Are you a friend of Socrates?", "What are you made of?", "Who was the real Socrates?"]
+)
+def test_a_question_that_asks_more_is_no_courtesy(text: str) -> None:
+    assert courtesy(text) is None
