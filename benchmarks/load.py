@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 _CONTENT = re.compile(rb'"content": ?"[^"]')
 _LENGTH = re.compile(rb"\r\ncontent-length: ?(\d+)", re.IGNORECASE)
 _LAST_CHUNK = b"0\r\n\r\n"
-_SETTLE = 0.3
-"""Seconds at the start of a run that are not counted."""
+_DELTA = re.compile(rb'"content": ?("(?:[^"\\]|\\.)*")')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +37,8 @@ class Load:
     latencies: list[float]
     first_tokens: list[float]
     """From request to the first text of the answer."""
+    text: str = ""
+    """The streamed text of the first answer, where it was asked for."""
 
     @property
     def rate(self) -> float:
@@ -72,9 +73,10 @@ def chat_request(port: int, text: str, *, model: str = "plato", stream: bool = F
 class _Tally:
     """What all clients of a run have counted so far."""
 
-    def __init__(self, begins: float, ends: float) -> None:
+    def __init__(self, begins: float, ends: float, *, keep_text: bool) -> None:
         self.begins = begins
         self.ends = ends
+        self.text: bytes | None = b"" if keep_text else None
         self.failures = 0
         self.latencies: list[float] = []
         self.first_tokens: list[float] = []
@@ -102,6 +104,8 @@ class _ClientConnection(asyncio.Protocol):
             self.done.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        if self._tally.text is not None and not self._tally.latencies:
+            self._tally.text += data
         if self._first is None:
             head = b"".join([*self._pieces, data])
             if _CONTENT.search(head):
@@ -141,10 +145,10 @@ class _ClientConnection(asyncio.Protocol):
             self._transport.close()
 
 
-async def _load(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
+async def _load(port: int, requests: Sequence[bytes], clients: int, seconds: float, settle: float, keep_text: bool) -> Load:  # noqa: FBT001
     loop = asyncio.get_running_loop()
-    began = time.perf_counter() + _SETTLE
-    tally = _Tally(began, began + seconds)
+    began = time.perf_counter() + settle
+    tally = _Tally(began, began + seconds, keep_text=keep_text)
     connections = []
     for number in range(clients):
         _, connection = await loop.create_connection(lambda n=number: _ClientConnection(requests, n % len(requests), tally), "127.0.0.1", port)
@@ -156,12 +160,13 @@ async def _load(port: int, requests: Sequence[bytes], clients: int, seconds: flo
         failures=tally.failures,
         latencies=sorted(tally.latencies),
         first_tokens=sorted(tally.first_tokens),
+        text="".join(json.loads(part) for part in _DELTA.findall(tally.text or b"")),
     )
 
 
-def load(port: int, requests: Sequence[bytes], *, clients: int, seconds: float) -> Load:
-    """Send `requests` round and round for `seconds`, after a short settling time. Each client begins at another one."""
-    return uvloop.run(_load(port, requests, clients, seconds))
+def load(port: int, requests: Sequence[bytes], *, clients: int, seconds: float, settle: float = 0.3, keep_text: bool = False) -> Load:
+    """Send `requests` round and round for `seconds`; what is answered in the `settle` seconds before is not counted. Each client begins at another one."""
+    return uvloop.run(_load(port, requests, clients, seconds, settle, keep_text))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from guardrail import conversation
 from guardrail.enforcement import EnforcedJudge, EnforcedRail, enforced
 from guardrail.errors import UnknownModel
 from guardrail.frontier import Frontier, TextCheck
-from guardrail.protocols import Chunk, Prompt, Query, Screening
+from guardrail.protocols import Chunk, Clearing, Prompt, Query, Screening
 from guardrail.rails.courtesy import courtesy
 from guardrail.rails.limits import check_request, plain
 from guardrail.reasoning import ReasoningFilter
@@ -72,7 +72,7 @@ class Chat:
         self.parts = parts
         self.settings = settings
         self._names = frozenset(word for persona in parts.personas.values() for word in (persona.id, *persona.name.lower().split()))
-        self._text_checks = tuple(TextCheck(reach=rail.rail.reach, check=rail.check) for rail in parts.output_rails)
+        self._text_checks = tuple(TextCheck(reach=rail.rail.reach, check=rail.check, clearing=rail.rail if isinstance(rail.rail, Clearing) else None) for rail in parts.output_rails)
 
     async def reply(self, request: Request) -> Reply:
         """The whole reply. Raises GuardrailError; a refusal is a value."""
@@ -238,7 +238,8 @@ async def _written(generator: Generator, prompt: Prompt, hidden: str | None) -> 
     async with aclosing(generator.generate(prompt)) as chunks:
         async for chunk in chunks:
             final = chunk.finish_reason is not None
-            yield replace(chunk, text=visible.push(chunk.text, final=final))
+            text = visible.push(chunk.text, final=final)
+            yield chunk if text == chunk.text else replace(chunk, text=text)
             if final:
                 return
     yield Chunk(text=visible.push("", final=True), finish_reason="stop")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from guardrail.deadline import within
 from guardrail.errors import RailError
 from guardrail.protocols import Judgement
 from guardrail.types import Sentence, Verdict
@@ -29,8 +29,7 @@ class EnforcedRail:
     async def check(self, subject: object) -> Verdict:
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self.settings.timeout_ms / 1000):
-                verdict = await self.rail.check(subject)
+            verdict = await within(self.settings.timeout_ms / 1000, self.rail.check(subject))
         except Exception as error:  # noqa: BLE001 - a rail may be anyone's code; whatever it raises must not pass for a verdict
             return _failed(self.rail, self.settings, error, started)
         return _configured(verdict, self.settings, started)
@@ -46,8 +45,7 @@ class EnforcedJudge:
     async def judge(self, claim: Claim) -> Judgement:
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self.settings.timeout_ms / 1000):
-                judgement = await self.judge_.judge(claim)
+            judgement = await within(self.settings.timeout_ms / 1000, self.judge_.judge(claim))
         except Exception as error:  # noqa: BLE001 - as above
             verdict = _failed(self.judge_, self.settings, error, started)
             return Judgement(verdict=verdict, sentence=Sentence(start=0, end=len(claim.text), support=0.0, passage=None))
@@ -64,6 +62,8 @@ def enforced(verdict: Verdict) -> bool:
 
 def _configured(verdict: Verdict, settings: RailSettings, started: float) -> Verdict:
     decision = verdict.decision if verdict.decision == "pass" or settings.on_fail is None else settings.on_fail
+    if decision == verdict.decision and settings.mode == verdict.mode and verdict.latency_ms:
+        return verdict
     return replace(verdict, decision=decision, mode=settings.mode, latency_ms=(time.perf_counter() - started) * 1000)
 
 

@@ -1,7 +1,7 @@
 """Releases a draft as far as every output rail has cleared it.
 
 Sentences are judged one by one as they end; a sentence without support is dropped. What is kept then passes the rails that read characters: the text is
-released up to `reach` characters before its end, where `reach` is the farthest any of them must see ahead. However the draft is split into chunks, the
+released up to where one of them may still find something in it: at most the farthest `reach` of any before its end. However the draft is split into chunks, the
 released text, the verdicts and the citations are the same.
 """
 
@@ -18,7 +18,7 @@ from guardrail.types import Citation
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from guardrail.protocols import Judgement
+    from guardrail.protocols import Clearing, Judgement
     from guardrail.types import Evidence, Passage, Sentence, Verdict
 
 _MODEL_MARKERS = re.compile(r"[ \t]*\[\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\]")
@@ -31,6 +31,12 @@ class TextCheck:
 
     reach: int
     check: Callable[[Claim], Awaitable[Verdict]]
+    clearing: Clearing | None = None
+    """Tells how far a text is cleared, where the rail knows better than by its reach."""
+
+    def clear(self, text: str) -> int:
+        """How many characters of `text` are cleared, whatever follows."""
+        return len(text) - self.reach if self.clearing is None else self.clearing.clear(text)
 
 
 class Frontier:
@@ -44,7 +50,6 @@ class Frontier:
         "_markers",
         "_output",
         "_pending",
-        "_reach",
         "_released",
         "_text_checks",
         "blocked",
@@ -59,7 +64,6 @@ class Frontier:
         self._evidence = evidence
         self._judge = judge
         self._text_checks = tuple(text_checks)
-        self._reach = max((check.reach for check in text_checks), default=0)
         self._draft = ""
         self._judged = 0
         self._output = ""
@@ -176,7 +180,13 @@ class Frontier:
                 verdict = replace(verdict, findings=confirmed, decision="block" if confirmed else "pass")
             shifted = tuple(replace(finding, start=finding.start + start, end=finding.end + start) for finding in verdict.findings)
             verdicts.append(replace(verdict, findings=shifted) if shifted else verdict)
-        return verdicts, length if final else max(self._released, length - self._reach)
+        return verdicts, length if final else self._clear(length)
+
+    def _clear(self, length: int) -> int:
+        """How far the output up to `length` is cleared, if more follows."""
+        start = max(0, self._released - 1)
+        text = self._output[start:length]
+        return max(self._released, start + min(text_check.clear(text) for text_check in self._text_checks))
 
     async def _first_block(self, *, final: bool) -> int:
         """How far the output is cleared when a rail blocks: up to the earliest blocked point, so that the cut does not depend on how the draft was split."""
@@ -192,7 +202,8 @@ class Frontier:
         verdicts, _ = await self._check_text(high, final=ends)
         self.verdicts.extend(verdicts)
         self.blocked = next((verdict for verdict in verdicts if _blocks(verdict)), None)
-        cleared = max(self._released, high - 1 - self._reach)
+        # What blocks only as the last word was still open when the whole text stood there without its end.
+        cleared = self._clear(high if ends else high - 1)
         # Citations beyond the cut are withdrawn with their sentences.
         self.sentences = [sentence for sentence in self.sentences if sentence.end <= cleared]
         self.citations = [citation for citation in self.citations if citation.answer_end <= cleared]

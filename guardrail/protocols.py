@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -162,6 +162,15 @@ class Judgement:
 
     verdict: Verdict
     sentence: Sentence
+
+
+@runtime_checkable
+class Clearing(Protocol):
+    """An output rail that can tell more exactly than by its `reach` how far it has cleared a text."""
+
+    def clear(self, text: str) -> int:
+        """How many characters of `text` no match can begin in, whatever follows; at least `len(text) - reach`, and never fewer when `text` grows."""
+        ...
 
 
 class Judge(Rail["Claim"], Protocol):

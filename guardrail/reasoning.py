@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 THINKING = ("think", "thinking")
 """Tags that models use of their own accord."""
@@ -14,9 +15,7 @@ class ReasoningFilter:
     __slots__ = ("_closing", "_held", "_hiding", "_longest", "_opening")
 
     def __init__(self, *tags: str) -> None:
-        names = "|".join(re.escape(tag) for tag in (*THINKING, *tags))
-        self._opening = re.compile(rf"<({names})>", re.IGNORECASE)
-        self._closing = re.compile(rf"</({names})>", re.IGNORECASE)
+        self._opening, self._closing = _marks(tags)
         self._longest = max(len(tag) for tag in (*THINKING, *tags)) + len("</>")
         self._hiding = False
         self._held = ""
@@ -44,3 +43,10 @@ class ReasoningFilter:
             shown += self._held[: len(self._held) - len(waiting)]
         self._held = waiting
         return shown
+
+
+@lru_cache
+def _marks(tags: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What opens and what closes a hidden stretch. Kept, since a filter is made for every draft."""
+    names = "|".join(re.escape(tag) for tag in (*THINKING, *tags))
+    return re.compile(rf"<({names})>", re.IGNORECASE), re.compile(rf"</({names})>", re.IGNORECASE)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import jinja2
+from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Meta
 
@@ -35,7 +36,11 @@ def escape(text: str) -> str:
 
     A person reads it as before.
     """
-    return _PASSAGE_NUMBER.sub(r"(\1)", _BRACKETED_TOKEN.sub(r"(\1)", _TAG.sub("‹", text)))
+    if "<" in text:
+        text = _TAG.sub("‹", text)
+    if "[" in text:
+        text = _PASSAGE_NUMBER.sub(r"(\1)", _BRACKETED_TOKEN.sub(r"(\1)", text))
+    return text
 
 
 def _finalize(value: Any) -> Any:
@@ -45,6 +50,25 @@ def _finalize(value: Any) -> Any:
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
 )
+
+
+class _Part:
+    """One part of a template, compiled. What it makes of a persona alone is kept."""
+
+    __slots__ = ("_for_persona", "_reads", "_template")
+
+    def __init__(self, source: str) -> None:
+        self._template = _ENVIRONMENT.from_string(source)
+        self._reads = meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
+        self._for_persona: dict[str, str] = {}
+
+    def render(self, values: dict[str, Any]) -> str:
+        card = values["persona"].hash
+        if not card or any(values.get(name) for name in self._reads if name != "persona"):
+            return self._template.render(values).strip()
+        if card not in self._for_persona:
+            self._for_persona[card] = self._template.render(values).strip()
+        return self._for_persona[card]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +89,7 @@ class Template:
     hidden: Annotated[str, Meta(min_length=1)] | None = None
     """The tag around reasoning that is kept from the user, e.g. `reasoning`; None where the template asks for none."""
     hash: str = ""
-    _parts: tuple[jinja2.Template, jinja2.Template] | None = field(default=None, init=False, repr=False, compare=False)
+    _parts: tuple[_Part, _Part] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def reference(self) -> str:
@@ -87,14 +111,14 @@ class Template:
         turns = [message for message in request.messages[:-1] if message.role != "system"]
         recent = turns[-self.history :] if self.history else []
         return (
-            Message(role="system", content=system.render(values).strip()),
+            Message(role="system", content=system.render(values)),
             *(Message(role=message.role, content=escape(message.content)) for message in recent),
-            Message(role="user", content=user.render(values).strip()),
+            Message(role="user", content=user.render(values)),
         )
 
-    def _compiled(self) -> tuple[jinja2.Template, jinja2.Template]:
+    def _compiled(self) -> tuple[_Part, _Part]:
         if self._parts is None:
-            object.__setattr__(self, "_parts", (_ENVIRONMENT.from_string(self.system), _ENVIRONMENT.from_string(self.user)))
+            object.__setattr__(self, "_parts", (_Part(self.system), _Part(self.user)))
         assert self._parts is not None
         return self._parts
 

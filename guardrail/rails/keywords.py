@@ -44,8 +44,15 @@ class KeywordRail:
         for number, pattern in enumerate(patterns, start=1):
             widths.append(_width(pattern, number, max_length))
             sources.append(("pattern", pattern, re.NOFLAG))
+        self._begun = re.compile(_trie(normal, begun=True), re.IGNORECASE) if normal else None
+        self._pattern_reach = max(widths[len(normal) :], default=-1) + 1
         self._rules = [(kind, re.compile(source, flags)) for kind, source, flags in sources]
         self.reach = max(widths, default=0) + 1
+
+    def clear(self, text: str) -> int:
+        """How many characters of `text` no match can begin in, whatever follows. A phrase begins where the rest of the text is the beginning of one."""
+        begun = self._begun.search(text) if self._begun is not None else None
+        return min(len(text) - self._pattern_reach, len(text) if begun is None else begun.start())
 
     def find(self, text: str, *, start: int = 0, final: bool = True) -> tuple[Finding, ...]:
         """The matches that begin at `start` or after it, in order.
@@ -117,19 +124,28 @@ def _look_ahead(part: Any) -> int:
     return total
 
 
-def _trie(phrases: Iterable[str]) -> str:
-    """One regular expression for all phrases that branches on each character once, so its time hardly grows with their number."""
+def _trie(phrases: Iterable[str], *, begun: bool = False) -> str:
+    """One regular expression for all phrases that branches on each character once, so its time hardly grows with their number.
+
+    With `begun` it matches what may become a phrase: the beginning of one, at the end of the text.
+    """
     root: dict[str, Any] = {}
     for phrase in phrases:
         node = root
         for character in phrase:
             node = node.setdefault(character, {})
         node[""] = {}
-    return rf"(?<!\w){_branch(root, '')}"
+    return rf"(?<!\w){_branch(root, '', begun=begun)}"
 
 
-def _branch(node: dict[str, Any], before: str) -> str:
+def _branch(node: dict[str, Any], before: str, *, begun: bool) -> str:
     ends = [r"(?!\w)" if before.isalnum() or before == "_" else ""] if "" in node else []
-    ways = [(rf"\s{{1,{_GAP}}}" if character == " " else re.escape(character)) + _branch(rest, character) for character, rest in node.items() if character]
+    if begun:
+        ends = [r"\Z"] if before else []
+    ways = [
+        (rf"\s{{1,{_GAP}}}" if character == " " else re.escape(character)) + _branch(rest, character, begun=begun)
+        for character, rest in node.items()
+        if character
+    ]
     # Longer phrases come first, so that a finding covers all of the phrase.
     return f"(?:{'|'.join(ways + ends)})" if len(ways) + len(ends) > 1 else (ways + ends)[0]

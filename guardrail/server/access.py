@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
@@ -108,8 +109,14 @@ class Door:
             entry.error = said.code
             headers = [(name.encode(), value.encode()) for name, value in (error.headers or {}).items()]
             await client.respond(error.status_code, envelope.envelope(said), headers)
-        except Exception:
-            log.exception("a request failed", extra={"fields": {"request_id": entry.id, "route": entry.route}})
+        except asyncio.CancelledError:
+            entry.error = envelope.SHUTTING_DOWN.code
+            if not entry.status:
+                await client.respond(503, envelope.envelope(envelope.SHUTTING_DOWN), [(b"retry-after", b"1"), (b"connection", b"close")])
+            raise
+        except Exception as error:
+            told = error if self._settings.log_text else _without_message(error)
+            log.error("a request failed", exc_info=told, extra={"fields": {"request_id": entry.id, "route": entry.route}})
             entry.error = envelope.INTERNAL.code
             if not entry.status:
                 await client.respond(500, envelope.envelope(envelope.INTERNAL), [])
@@ -134,6 +141,18 @@ class Door:
         matches = [hmac.compare_digest(given, key) for key in self._keys]
         if not any(matches):
             raise Unauthorized("Give a valid key: send the header authorization: Bearer KEY.")
+
+
+class MessageWithheld(Exception):
+    """Stands in the log for an error whose message may repeat what a user wrote. Its own message is the name of the error's type."""
+
+
+def _without_message(error: BaseException) -> MessageWithheld:
+    """A stand-in for `error`, with its place and those of its causes."""
+    told = MessageWithheld(type(error).__name__).with_traceback(error.__traceback__)
+    cause = error.__cause__ or error.__context__
+    told.__cause__ = _without_message(cause) if cause is not None else None
+    return told
 
 
 def _record(entry: Entry) -> logging.LogRecord:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
+from guardrail.deadline import within
 from guardrail.errors import BudgetExceeded, RequestTooLarge
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ class Client:
         """The whole body. Raises RequestTooLarge, HTTPException (408, 415) or ClientLeft."""
         self._check_headers()
         try:
-            async with asyncio.timeout(self.settings.budget_seconds):
-                return await self._read()
+            return await within(self.settings.budget_seconds, self._read())
         except TimeoutError:
             raise HTTPException(408, f"The body did not arrive within {self.settings.budget_seconds:g} s.", {"connection": "close"}) from None
 
@@ -55,17 +55,14 @@ class Client:
     async def respond(self, status: int, body: bytes, headers: Headers, *, content_type: bytes = b"application/json") -> None:
         """Send a whole response."""
         try:
-            async with asyncio.timeout(self.settings.send_seconds):
-                await self.send(
-                    {
-                        "type": "http.response.start",
-                        "status": status,
-                        "headers": [*headers, (b"content-type", content_type), (b"content-length", b"%d" % len(body))],
-                    }
-                )
-                await self.send({"type": "http.response.body", "body": body})
+            await within(self.settings.send_seconds, self._send_whole(status, body, [*headers, (b"content-type", content_type)]))
         except TimeoutError:
             raise ClientLeft from None
+
+    async def _send_whole(self, status: int, body: bytes, headers: Headers) -> None:
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
 
     def _check_headers(self) -> None:
         kind = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from datetime import UTC, datetime
@@ -33,3 +34,9 @@ def log_to_stderr() -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("guardrail").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for a request cut off at shutdown: its own line says so already, and a traceback would say that something broke."""
+    return record.exc_info is None or record.exc_info[0] is not asyncio.CancelledError

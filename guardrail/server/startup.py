@@ -52,7 +52,7 @@ class Startup:
             return
         await asyncio.shield(self.begin())
         if not self._guard.ready:
-            raise self.reason
+            raise self.reason.with_traceback(None)  # one error answers many requests: it must not collect their frames
 
     async def stop(self) -> None:
         """Give up a loading that still runs."""

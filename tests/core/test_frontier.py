@@ -58,7 +58,7 @@ class Verbatim:
 
 
 async def run(pieces: list[str], *, judge: bool, rail: KeywordRail | None = None) -> tuple[str, Frontier]:
-    checks = [TextCheck(reach=rail.reach, check=rail.check)] if rail else []
+    checks = [TextCheck(reach=rail.reach, check=rail.check, clearing=rail)] if rail else []
     frontier = Frontier(evidence(CAVE, "Er dies in battle."), judge=Verbatim().judge if judge else None, text_checks=checks)
     shown = ""
     for number, piece in enumerate(pieces):

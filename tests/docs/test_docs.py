@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from guardrail import Guardrail, strict_yaml
 from guardrail.settings import Settings
@@ -19,7 +20,7 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 
 
-def blocks(language: str) -> list[object]:
+def blocks(language: str) -> list[ParameterSet]:
     found = []
     for page in PAGES:
         for number, match in enumerate(_BLOCK.finditer(page.read_text()), 1):
@@ -34,7 +35,7 @@ def test_a_python_block_runs(code: str, default_server: str, capsys: pytest.Capt
     assert capsys.readouterr().out.strip()
 
 
-@pytest.mark.parametrize("code", [block for block in blocks("sh") if "make " not in block.values[0]])  # type: ignore[attr-defined] # a ParameterSet
+@pytest.mark.parametrize("code", [block for block in blocks("sh") if "make " not in str(block.values[0])])
 def test_a_shell_block_runs(code: str, tmp_path: Path) -> None:
     command = shutil.which("guardrail", path=str(Path(sys.executable).parent))
     assert command, "the command is not installed: run make setup"
@@ -44,7 +45,7 @@ def test_a_shell_block_runs(code: str, tmp_path: Path) -> None:
 
 
 def test_the_offline_start_answers_from_the_visitors_own_text(tmp_path: Path) -> None:
-    (code,) = [block.values[0] for block in blocks("sh") if "museum" in block.values[0]]  # type: ignore[attr-defined]
+    (code,) = [block.values[0] for block in blocks("sh") if "museum" in str(block.values[0])]
     command = shutil.which("guardrail", path=str(Path(sys.executable).parent))
     script = f'set -eu\nguardrail() {{ "{command}" "$@"; }}\n{code}'
     done = subprocess.run(["/bin/bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)

@@ -85,7 +85,7 @@ class Words:
 
 async def wait_for(event: threading.Event) -> None:
     """Wait on the event loop for what another thread does."""
-    while not event.is_set():
+    while not event.is_set():  # noqa: ASYNC110 - an event of threads, which the loop cannot wait for
         await asyncio.sleep(0.005)
 
 
@@ -102,9 +102,7 @@ def settings(*rails: RailSettings, **server: Any) -> Settings:
 def served(app: ASGIApp) -> Iterator[str]:
     """The address of a server that runs `app` in a thread of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, ws="none", http="httptools", loop="uvloop", timeout_graceful_shutdown=1)
-        )
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", http="httptools", loop="uvloop", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="served")
         thread.start()
         try:

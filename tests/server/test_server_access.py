@@ -49,7 +49,6 @@ WRONG: list[dict[str, str]] = [
     {},
     {"authorization": ""},
     {"authorization": "Bearer"},
-    {"authorization": "Bearer "},
     {"authorization": f"Bearer {KEYS[0][:-1]}"},
     {"authorization": f"Bearer {KEYS[0]}x"},
     {"authorization": KEYS[0]},
@@ -189,10 +188,6 @@ def logged() -> Iterator[Lines]:
     own.setLevel(levels[1])
 
 
-class Crashed(RuntimeError):
-    """A bug whose message holds what the user wrote."""
-
-
 def test_by_default_no_line_holds_what_a_user_wrote(logged: Lines) -> None:
     generator = Words()
     with serving(generator) as address:
@@ -204,7 +199,7 @@ def test_by_default_no_line_holds_what_a_user_wrote(logged: Lines) -> None:
         httpx.post(f"{address}/v1/chat/completions", json=chat(CANARY) | {"model": CANARY}, timeout=PATIENCE)
         httpx.post(f"{address}/v1/checks", json={"stage": "input", "text": CANARY}, timeout=PATIENCE)
         httpx.post(f"{address}/v1/moderations", json={"input": CANARY}, timeout=PATIENCE)
-        httpx.get(f"{address}/{CANARY}?q={CANARY}", headers={"x-request-id": f"{CANARY} "[::-1], "user-agent": CANARY}, timeout=PATIENCE)
+        httpx.get(f"{address}/{CANARY}?q={CANARY}", headers={"x-request-id": f"-{CANARY}", "user-agent": CANARY}, timeout=PATIENCE)
         generator.error = GeneratorError("The model is down.")
         ask(address, CANARY)
     assert len(logged.requests) == 10

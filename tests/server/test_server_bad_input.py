@@ -106,7 +106,12 @@ def test_a_control_character_in_an_earlier_turn_is_malformed(plain: httpx.Client
 
 @pytest.mark.parametrize(
     "text",
-    ["What is \u202evirtue\u202c?", "What is virtue \U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466?", "فضیلت می\u200cخواهم چیست؟", "τί\nἐστιν\tἀρετή;"],
+    [
+        "What is \u202evirtue\u202c?",
+        "What is virtue \U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466?",
+        "فضیلت می\u200cخواهم چیست؟",
+        "τί\nἐστιν\tἀρετή;",
+    ],
     ids=["bidi", "emoji-family", "persian-joiner", "newline-and-tab"],
 )
 def test_unusual_but_well_formed_text_is_answered(plain: httpx.Client, text: str) -> None:
@@ -202,7 +207,7 @@ def test_text_in_parts_is_read(plain: httpx.Client) -> None:
 
 
 def test_fields_of_openai_that_change_nothing_are_taken(plain: httpx.Client) -> None:
-    extra = {"tools": [], "n": 1, "user": "u", "store": False, "frequency_penalty": 0.5, "logit_bias": {}, "response_format": {"type": "text"}, "seed": 7}
+    extra: dict[str, Any] = {"tools": [], "n": 1, "user": "u", "store": False, "frequency_penalty": 0.5, "logit_bias": {}, "seed": 7}
     assert content(plain.post(PATH, json=chat(**extra)))
 
 
@@ -277,17 +282,16 @@ def test_half_a_character_is_malformed_on_every_route(plain: httpx.Client) -> No
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "type", "text"]), inner, max_size=3), max_leaves=8
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "type", "text"]), inner, max_size=3),
+    max_leaves=8,
 )
+MESSAGE = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": JSON})
+OPTIONAL = ("stream", "stop", "seed", "n", "tools", "max_tokens", "temperature", "guardrail", "stream_options", "audio", "modalities")
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    body=st.fixed_dictionaries(
-        {"model": st.just("plato") | JSON, "messages": JSON | st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": JSON}), max_size=3)},
-        optional={field: JSON for field in ("stream", "stop", "seed", "n", "tools", "max_tokens", "temperature", "guardrail", "stream_options", "audio", "modalities")},
-    )
-)
+@given(body=st.fixed_dictionaries({"model": st.just("plato") | JSON, "messages": JSON | st.lists(MESSAGE, max_size=3)}, optional=dict.fromkeys(OPTIONAL, JSON)))
 def test_whatever_the_body_holds_it_is_never_the_servers_mistake(plain_server: str, body: Any) -> None:
     response = httpx.post(f"{plain_server}{PATH}", json=body, timeout=PATIENCE)
     assert response.status_code in {200, 400, 404, 413, 422}

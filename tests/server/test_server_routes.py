@@ -10,10 +10,11 @@ import httpx
 import pytest
 import schemathesis
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.routing import Route
 
 from guardrail import Guardrail
 from guardrail.errors import GeneratorError
-from guardrail.server import create_app
+from guardrail.server import create_app, startup
 from tests.server.served import PATIENCE, Words, ask, problem, served, settings
 
 SECRET = "my cat is called Xanthippe"
@@ -96,6 +97,16 @@ def test_readyz_says_why_the_start_failed() -> None:
         assert httpx.get(f"{address}/livez", timeout=PATIENCE).status_code == 200
 
 
+def test_a_start_that_failed_is_tried_again_with_a_later_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "_PAUSE_SECONDS", 0.0)
+    generator = Words(unready=GeneratorError("The model is down."))
+    with served(create_app(Guardrail(settings(), generator=generator))) as address:
+        problem(ask(address), 503)
+        generator.unready = None
+        assert ask(address).status_code == 200
+        assert httpx.get(f"{address}/readyz", timeout=PATIENCE).status_code == 200
+
+
 def test_a_stream_that_cannot_start_is_a_status_and_no_stream() -> None:
     with served(create_app(Guardrail(settings(), generator=Words(unready=GeneratorError("The model is down."))))) as address:
         assert problem(ask(address, stream=True), 503)["code"] == "generator_unavailable"
@@ -154,8 +165,8 @@ def test_the_document_is_valid_openapi_3_1(plain: httpx.Client) -> None:
 
 
 def test_every_route_stands_in_the_document(plain: httpx.Client, default_guard: Guardrail) -> None:
-    app = create_app(default_guard)
-    served_paths = {(route.path, method.lower()) for route in app._router.routes for method in route.methods - {"HEAD"}}  # type: ignore[attr-defined] # noqa: SLF001 - every route is a Route
+    routes = [route for route in create_app(default_guard)._router.routes if isinstance(route, Route)]
+    served_paths = {(route.path, method.lower()) for route in routes for method in (route.methods or set()) - {"HEAD"}}
     described = {(path, method) for path, operations in plain.get("/openapi.json").json()["paths"].items() for method in operations}
     assert described == served_paths
 
@@ -187,7 +198,9 @@ def test_what_is_not_there_is_a_404_in_the_envelope(plain: httpx.Client, path: s
     assert problem(plain.get(path), 404)["code"] == "not_found"
 
 
-@pytest.mark.parametrize(("method", "path", "allowed"), [("GET", "/v1/chat/completions", {"POST"}), ("POST", "/v1/models", {"GET", "HEAD"}), ("DELETE", "/", {"GET", "HEAD"})])
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"), [("GET", "/v1/chat/completions", {"POST"}), ("POST", "/v1/models", {"GET", "HEAD"}), ("DELETE", "/", {"GET", "HEAD"})]
+)
 def test_a_wrong_method_is_a_405_that_names_the_right_one(plain: httpx.Client, method: str, path: str, allowed: set[str]) -> None:
     response = plain.request(method, path)
     assert problem(response, 405)["code"] == "method_not_allowed"

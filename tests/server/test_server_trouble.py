@@ -37,7 +37,10 @@ STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "strea
 
 @contextmanager
 def serving(generator: Words, **server: Any) -> Iterator[str]:
-    with served(create_app(Guardrail(settings(RailSettings(id="keywords", stage="input", options={"phrases": ["hemlock recipe"]}), **server), generator=generator))) as address:
+    """The address of a server that has loaded everything."""
+    keywords = RailSettings(id="keywords", stage="input", options={"phrases": ["hemlock recipe"]})
+    with served(create_app(Guardrail(settings(keywords, **server), generator=generator))) as address:
+        until(lambda: httpx.get(f"{address}/readyz", timeout=PATIENCE).status_code == 200, "it was never ready")
         yield address
 
 
@@ -202,12 +205,15 @@ async def test_a_caller_who_leaves_while_a_turn_over_its_budget_is_ending_change
     async def receive() -> Any:
         await asyncio.Event().wait()
 
-    with pytest.raises(BudgetExceeded):
+    async def work() -> None:
         async with Turn(receive, 0.01) as turn:
             try:
                 await asyncio.sleep(PATIENCE)
             finally:
                 turn.client_left()
+
+    with pytest.raises(BudgetExceeded):
+        await work()
 
 
 @STREAMED
@@ -220,7 +226,7 @@ def test_a_turn_over_its_budget_is_504_and_stops_the_generator(stream: bool) -> 
 
 def test_a_stream_over_its_budget_ends_with_an_error_event() -> None:
     generator = Words(stop_at=3)
-    with serving(generator, budget_seconds=0.3) as address:
+    with serving(generator, budget_seconds=0.6) as address:
         found = events(ask(address, stream=True).text)
     assert found.text == " ".join(TEXT.split()[:3])
     assert found.error
@@ -359,3 +365,12 @@ def test_many_callers_at_once_get_each_their_own_answer(plain_server: str) -> No
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(one, range(48)))
     assert found == [(f"chatcmpl-n{number}", "block" if number % 3 == 0 else "pass") for number in range(48)]
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_the_body_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Words()) as address:
+        with connection(address, b'{"model"', length=1000):
+            pass
+        until(lambda: 'status="499"' in httpx.get(f"{address}/metrics", timeout=PATIENCE).text, "it was never counted")
+        assert content(ask(address)) == TEXT
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
