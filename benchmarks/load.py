@@ -14,6 +14,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import uvloop
@@ -145,13 +146,13 @@ class _ClientConnection(asyncio.Protocol):
             self._transport.close()
 
 
-async def _load(port: int, requests: Sequence[bytes], clients: int, seconds: float, settle: float, keep_text: bool) -> Load:  # noqa: FBT001
+async def _load(port: int, requests: Sequence[bytes], clients: int, seconds: float, settle: float, *, keep_text: bool) -> Load:
     loop = asyncio.get_running_loop()
     began = time.perf_counter() + settle
     tally = _Tally(began, began + seconds, keep_text=keep_text)
     connections = []
     for number in range(clients):
-        _, connection = await loop.create_connection(lambda n=number: _ClientConnection(requests, n % len(requests), tally), "127.0.0.1", port)
+        _, connection = await loop.create_connection(partial(_ClientConnection, requests, number % len(requests), tally), "127.0.0.1", port)
         connections.append(connection)
     await asyncio.wait([connection.done for connection in connections], timeout=seconds + 10)
     return Load(
@@ -166,7 +167,7 @@ async def _load(port: int, requests: Sequence[bytes], clients: int, seconds: flo
 
 def load(port: int, requests: Sequence[bytes], *, clients: int, seconds: float, settle: float = 0.3, keep_text: bool = False) -> Load:
     """Send `requests` round and round for `seconds`; what is answered in the `settle` seconds before is not counted. Each client begins at another one."""
-    return uvloop.run(_load(port, requests, clients, seconds, settle, keep_text))
+    return uvloop.run(_load(port, requests, clients, seconds, settle, keep_text=keep_text))
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import golden, verification
-from benchmarks.fake_upstream import LEAK, MODEL, SECRET
+from benchmarks.fake_upstream import BEFORE_SECRET, LEAK, MODEL, SECRET
 from benchmarks.load import Load, chat_request, load, quantile
 from benchmarks.process import Server, cores, free_port
 
@@ -156,7 +156,7 @@ def default_rows(server: Server, start: float, seconds: float) -> list[Row]:
 def leaked(server: Server) -> int:
     """How much of the model's secret a streaming client gets to read."""
     found = load(server.port, [chat_request(server.port, LEAK, stream=True)], clients=1, seconds=0.6, keep_text=True)
-    return max((size for size in range(len(SECRET) + 1) if SECRET[:size] in found.text), default=0)
+    return max((size for size in range(len(SECRET) + 1) if BEFORE_SECRET + SECRET[:size] in found.text), default=0)
 
 
 def serve(folder: Path, name: str, configuration: dict[str, object], core: set[int]) -> Server:

@@ -72,7 +72,9 @@ class Chat:
         self.parts = parts
         self.settings = settings
         self._names = frozenset(word for persona in parts.personas.values() for word in (persona.id, *persona.name.lower().split()))
-        self._text_checks = tuple(TextCheck(reach=rail.rail.reach, check=rail.check, clearing=rail.rail if isinstance(rail.rail, Clearing) else None) for rail in parts.output_rails)
+        self._text_checks = tuple(
+            TextCheck(reach=rail.rail.reach, check=rail.check, clearing=rail.rail if isinstance(rail.rail, Clearing) else None) for rail in parts.output_rails
+        )
 
     async def reply(self, request: Request) -> Reply:
         """The whole reply. Raises GuardrailError; a refusal is a value."""

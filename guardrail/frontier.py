@@ -198,12 +198,13 @@ class Frontier:
                 high = middle
             else:
                 low = middle + 1
-        ends = final and high == len(self._output)
-        verdicts, _ = await self._check_text(high, final=ends)
+        verdicts, _ = await self._check_text(high, final=False)
+        cleared = self._clear(high - 1)
+        if not any(_blocks(verdict) for verdict in verdicts):
+            # Only the end makes it a match: until then all that was open at `high` may have been cleared.
+            verdicts, cleared = (await self._check_text(high, final=final))[0], self._clear(high)
         self.verdicts.extend(verdicts)
         self.blocked = next((verdict for verdict in verdicts if _blocks(verdict)), None)
-        # What blocks only as the last word was still open when the whole text stood there without its end.
-        cleared = self._clear(high if ends else high - 1)
         # Citations beyond the cut are withdrawn with their sentences.
         self.sentences = [sentence for sentence in self.sentences if sentence.end <= cleared]
         self.citations = [citation for citation in self.citations if citation.answer_end <= cleared]

@@ -108,7 +108,8 @@ class OpenAIGenerator:
 
     All requests share one pool of at most `connections` kept-alive connections. Closing an iterator cuts its connection at once, which stops the server's work.
     A failed connect, 429 (its Retry-After is honoured) and 5xx are tried again up to `retries` times, with exponential backoff and full jitter; never once the
-    server has begun to answer. Raises GeneratorError when the server is down, refuses, is silent for `timeout_seconds` (all the time of a draft that is not streamed), or ends a stream without saying so.
+    server has begun to answer. Raises GeneratorError when the server is down, refuses, is silent for `timeout_seconds` (a draft
+    that is not streamed must be there by then), or ends a stream without saying so.
     Usage is the server's own count, None where it reports none.
     """
 

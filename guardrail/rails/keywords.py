@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from re import _parser as regex_parser  # type: ignore[attr-defined] # the only place that knows how long a pattern can match
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from guardrail.errors import ConfigurationError, RailError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from guardrail.protocols import Claim, Need, Screening
     from guardrail.types import Stage
 
+regex_parser = import_module("re._parser")
+"""The only place that knows how long a pattern can match."""
 _GAP = 8
 """Most white space that may stand for one space of a phrase."""
 

@@ -127,7 +127,7 @@ def test_explain_gives_the_thresholds_and_decisions_that_the_rails_really_have(r
 def test_explain_gives_cards_and_template_with_version_and_hash(run: Run) -> None:
     explanation = explained(run)
     words = [*explanation["personas"], explanation["template"]]
-    assert [word["id"] for word in words] == ["aristotle", "plato", "grounded"]
+    assert [word["id"] for word in words] == ["plato", "aristotle", "grounded"]
     assert all(word["version"] >= 1 and len(word["hash"]) == 64 for word in words)
 
 
