@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from guardrail.types import Evidence, Passage, Sentence, Verdict
 
 _MODEL_MARKERS = re.compile(r"[ \t]*\[\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\]")
+_CONTEXT = 32
+"""Characters before the new text that rails are given, so that a word boundary or a look-behind reads as in the whole."""
 _NOT_FOUND = re.compile(r"\W*not found\b", re.IGNORECASE)
 
 
@@ -34,9 +36,9 @@ class TextCheck:
     clearing: Clearing | None = None
     """Tells how far a text is cleared, where the rail knows better than by its reach."""
 
-    def clear(self, text: str) -> int:
-        """How many characters of `text` are cleared, whatever follows."""
-        return len(text) - self.reach if self.clearing is None else self.clearing.clear(text)
+    def clear(self, text: str, start: int) -> int:
+        """Up to where in `text` no match can begin at `start` or later, whatever follows."""
+        return len(text) - self.reach if self.clearing is None else self.clearing.clear(text, start=start)
 
 
 class Frontier:
@@ -170,13 +172,13 @@ class Frontier:
 
         A match that touches an unfinished end does not count: it may yet grow into another word.
         """
-        start = 0 if final else max(0, self._released - 1)
-        claim = Claim(evidence=self._evidence, text=self._output[start:length])
+        start, new = (0, 0) if final else self._window()
+        claim = Claim(evidence=self._evidence, text=self._output[start:length], start=new)
         verdicts = []
         for text_check in self._text_checks:
             verdict = await text_check.check(claim)
             if verdict.decision == "block" and not final:
-                confirmed = tuple(finding for finding in verdict.findings if finding.end < length - start)
+                confirmed = tuple(finding for finding in verdict.findings if finding.start >= new and finding.end < length - start)
                 verdict = replace(verdict, findings=confirmed, decision="block" if confirmed else "pass")
             shifted = tuple(replace(finding, start=finding.start + start, end=finding.end + start) for finding in verdict.findings)
             verdicts.append(replace(verdict, findings=shifted) if shifted else verdict)
@@ -184,9 +186,14 @@ class Frontier:
 
     def _clear(self, length: int) -> int:
         """How far the output up to `length` is cleared, if more follows."""
-        start = max(0, self._released - 1)
+        start, new = self._window()
         text = self._output[start:length]
-        return max(self._released, start + min(text_check.clear(text) for text_check in self._text_checks))
+        return max(self._released, start + min(text_check.clear(text, new) for text_check in self._text_checks))
+
+    def _window(self) -> tuple[int, int]:
+        """Where the text that is checked next begins, and where in it a match may begin: nothing begins in what was released, which is only looked back at."""
+        start = max(0, self._released - _CONTEXT)
+        return start, self._released - start
 
     async def _first_block(self, *, final: bool) -> int:
         """How far the output is cleared when a rail blocks: up to the earliest blocked point, so that the cut does not depend on how the draft was split."""

@@ -124,6 +124,8 @@ class Claim:
     evidence: Evidence
     text: str
     encoding: Encoding | None = None
+    start: int = 0
+    """Where in `text` a finding may begin; what stands before was cleared and is there to be looked back at."""
 
 
 Subject_contra = TypeVar("Subject_contra", contravariant=True)
@@ -168,8 +170,8 @@ class Judgement:
 class Clearing(Protocol):
     """An output rail that can tell more exactly than by its `reach` how far it has cleared a text."""
 
-    def clear(self, text: str) -> int:
-        """How many characters of `text` no match can begin in, whatever follows; at least `len(text) - reach`, and never fewer when `text` grows."""
+    def clear(self, text: str, *, start: int = 0) -> int:
+        """Up to where in `text` no match can begin at `start` or later, whatever follows; at least `len(text) - reach`, and never less when `text` grows."""
         ...
 
 

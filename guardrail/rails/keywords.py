@@ -8,12 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from guardrail.errors import ConfigurationError, RailError
+from guardrail.protocols import Claim
 from guardrail.types import Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from guardrail.protocols import Claim, Need, Screening
+    from guardrail.protocols import Need, Screening
     from guardrail.types import Stage
 
 regex_parser = import_module("re._parser")
@@ -51,9 +52,9 @@ class KeywordRail:
         self._rules = [(kind, re.compile(source, flags)) for kind, source, flags in sources]
         self.reach = max(widths, default=0) + 1
 
-    def clear(self, text: str) -> int:
-        """How many characters of `text` no match can begin in, whatever follows. A phrase begins where the rest of the text is the beginning of one."""
-        begun = self._begun.search(text) if self._begun is not None else None
+    def clear(self, text: str, *, start: int = 0) -> int:
+        """Up to where in `text` no match can begin at `start` or later, whatever follows: what is left may be the beginning of a phrase."""
+        begun = self._begun.search(text, start) if self._begun is not None else None
         return min(len(text) - self._pattern_reach, len(text) if begun is None else begun.start())
 
     def find(self, text: str, *, start: int = 0, final: bool = True) -> tuple[Finding, ...]:
@@ -75,7 +76,7 @@ class KeywordRail:
     async def check(self, subject: Screening | Claim) -> Verdict:
         """`block` with a finding for every match, `pass` where there is none. Spans are offsets into `subject.text`."""
         began = time.perf_counter()
-        findings = self.find(subject.text)
+        findings = self.find(subject.text, start=subject.start if isinstance(subject, Claim) else 0)
         return Verdict(
             rail=self.id,
             rail_version=self.version,

@@ -22,6 +22,10 @@ _DISCARDED_BODIES = 8
 """A body over the limit is read on, and thrown away, up to this many times the limit: a client that is still writing would not see the answer."""
 
 
+_UNWATCHED = 0.05
+"""Seconds of a turn before the client is watched: a shorter turn is over before anything were saved, and a task for each costs."""
+
+
 class ClientLeft(Exception):
     """Nobody waits for the reply any more."""
 
@@ -103,7 +107,7 @@ class Client:
 class Turn:
     """One scope that three things can end: its own work, the budget, and the client's leaving."""
 
-    __slots__ = ("_left", "_receive", "_scope", "_watch", "complete")
+    __slots__ = ("_left", "_receive", "_scope", "_timer", "_watch", "complete")
 
     def __init__(self, receive: Receive, budget_seconds: float) -> None:
         self._receive = receive
@@ -114,11 +118,14 @@ class Turn:
 
     async def __aenter__(self) -> Turn:
         await self._scope.__aenter__()
-        self._watch = asyncio.get_running_loop().create_task(self._watch_client())
+        self._watch: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_UNWATCHED, self._begin_watch)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._watch.cancel()
+        self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
         try:
             await self._scope.__aexit__(kind, error, traceback)
         except TimeoutError:
@@ -131,6 +138,9 @@ class Turn:
         if not self._left and not self.complete and not self._scope.expired():
             self._left = True
             self._scope.reschedule(asyncio.get_running_loop().time())
+
+    def _begin_watch(self) -> None:
+        self._watch = asyncio.get_running_loop().create_task(self._watch_client())
 
     async def _watch_client(self) -> None:
         while True:

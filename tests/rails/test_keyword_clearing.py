@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardrail.frontier import Frontier, TextCheck
@@ -40,6 +40,9 @@ def test_no_match_begins_in_what_was_cleared_before(text: str) -> None:
 
 
 @given(TEXTS, CUTS)
+@example("BaB+BBBB", [8, 8])  # a cut within a word that goes on like a phrase
+@example("BB+aa B", [7])  # the end alone makes the match
+@example("aB+", [])
 async def test_every_split_releases_the_same(text: str, cuts: list[int]) -> None:
     for rail in (RAIL, PHRASES_ONLY):
         whole, blocked = await released(rail, [text])
