@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guardrail.errors import GuardrailError
+from guardrail.presentation import passage_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -155,7 +156,7 @@ def search(
             searcher = _Searcher(encoder=encoder, retriever=retriever, k=k, persona=persona, works=works)
             if text is not None:
                 hits = searcher.search([text])[0]
-                _print({"passages": [_fields(hit) for hit in hits]}) if as_json else _show(hits)
+                _print({"passages": [passage_object(hit) for hit in hits]}) if as_json else _show(hits)
             elif queries is not None and not _answer_lines(queries, searcher):
                 sys.exit(1)
 
@@ -190,7 +191,7 @@ def _answer_lines(queries: Iterable[bytes], searcher: _Searcher) -> bool:
         texts = [line["text"] for line in waiting if "error" not in line]
         found = iter(searcher.search(texts) if texts else ())
         for line in waiting:
-            _print(line if "error" in line else {"id": line["id"], "passages": [_fields(hit) for hit in next(found)]})
+            _print(line if "error" in line else {"id": line["id"], "passages": [passage_object(hit) for hit in next(found)]})
         waiting.clear()
 
     for raw in queries:
@@ -217,21 +218,6 @@ def _query_line(raw: bytes) -> dict[str, Any]:
     if not isinstance(text, str) or not text.strip():
         return {"id": line.get("id"), "error": "The line has no `text`."}
     return {"id": line.get("id"), "text": text}
-
-
-def _fields(hit: Hit) -> dict[str, Any]:
-    passage = hit.passage
-    return {
-        "id": passage.id,
-        "source_id": passage.source_id,
-        "title": passage.title,
-        "work": passage.work,
-        "locator": passage.locator,
-        "text": passage.text,
-        "score": round(float(hit.score), 6),
-        "start": passage.start,
-        "end": passage.end,
-    }
 
 
 def _show(hits: tuple[Hit, ...]) -> None:

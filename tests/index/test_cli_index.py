@@ -54,7 +54,7 @@ def found(result: Result) -> list[dict[str, Any]]:
 def test_search_finds_the_right_passage_first(built: Path) -> None:
     passages = found(run("search", "What do the prisoners in the cave see?", "--index", built, "--json"))
     assert passages[0]["source_id"] == "cave"
-    assert list(passages[0]) == ["id", "source_id", "title", "work", "locator", "text", "score", "start", "end"]
+    assert list(passages[0]) == ["id", "source_id", "title", "work", "locator", "persona", "text", "score", "start", "end"]
     assert passages[0]["text"] == ROWS[0]["text"][passages[0]["start"] : passages[0]["end"]]
     assert [passage["score"] for passage in passages] == sorted((passage["score"] for passage in passages), reverse=True)
 
