@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 
+from guardrail.deadline import within
 from guardrail.errors import GuardrailError, Unauthorized
 from guardrail.server import envelope
 from guardrail.server.client import Client, ClientLeft
@@ -83,8 +84,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        entry = Entry(id=_request_id(scope), method=scope["method"], route=self._route(path))
+        entry = Entry(id=_request_id(scope), method=scope["method"], route=self._route(_path(scope)))
         scope[ENTRY] = entry
         id_header = (b"x-request-id", entry.id.encode())
 
@@ -94,16 +94,35 @@ class Door:
                 message["headers"] = [*message.get("headers", ()), id_header]
             await send(message)
 
-        client = Client(scope, receive, send_with_id, self._settings)
+        async def send_in_time(message: Message) -> None:
+            try:
+                await within(self._settings.send_seconds, send_with_id(message))
+            except TimeoutError:
+                raise ClientLeft from None
+
+        client = Client(scope, receive, send_in_time, self._settings)
         try:
-            if self._keys and path.startswith("/v1/"):
+            await self._answer(client, entry, scope, receive)
+        except ClientLeft:
+            entry.error, entry.status = "client_left", _CLIENT_CLOSED
+            await client.drop()
+        finally:
+            seconds = time.perf_counter() - started
+            entry.milliseconds["total"] = round(seconds * 1000, 3)
+            self._metrics.observe(entry, seconds)
+            if log.isEnabledFor(logging.INFO):
+                # Handed over ready-made: the usual way walks the stack to find the calling line, on every request.
+                log.handle(_record(entry))
+
+    async def _answer(self, client: Client, entry: Entry, scope: Scope, receive: Receive) -> None:
+        """What the app answers, or an envelope. Raises ClientLeft."""
+        try:
+            if self._keys and _path(scope).startswith("/v1/"):
                 self._authorize(scope)
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, client.send)
         except GuardrailError as error:
             entry.error = error.code
             await client.respond(error.status, envelope.envelope(envelope.problem(error)), envelope.headers(error))
-        except ClientLeft:
-            entry.error, entry.status = "client_left", _CLIENT_CLOSED
         except HTTPException as error:
             said = envelope.http_problem(error.status_code, str(error.detail))
             entry.error = said.code
@@ -114,19 +133,14 @@ class Door:
             if not entry.status:
                 await client.respond(503, envelope.envelope(envelope.SHUTTING_DOWN), [(b"retry-after", b"1"), (b"connection", b"close")])
             raise
+        except ClientLeft:
+            raise
         except Exception as error:
             told = error if self._settings.log_text else _without_message(error)
             log.error("a request failed", exc_info=told, extra={"fields": {"request_id": entry.id, "route": entry.route}})
             entry.error = envelope.INTERNAL.code
             if not entry.status:
                 await client.respond(500, envelope.envelope(envelope.INTERNAL), [])
-        finally:
-            seconds = time.perf_counter() - started
-            entry.milliseconds["total"] = round(seconds * 1000, 3)
-            self._metrics.observe(entry, seconds)
-            if log.isEnabledFor(logging.INFO):
-                # Handed over ready-made: the usual way walks the stack to find the calling line, on every request.
-                log.handle(_record(entry))
 
     def _route(self, path: str) -> str:
         if path in self._routes:
@@ -159,6 +173,12 @@ def _record(entry: Entry) -> logging.LogRecord:
     record = logging.LogRecord(log.name, logging.INFO, "", 0, "request", None, None)
     record.fields = entry.line()
     return record
+
+
+def _path(scope: Scope) -> str:
+    """The path as the routes know it, wherever the app is mounted."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path
 
 
 def _request_id(scope: Scope) -> str:

@@ -15,7 +15,7 @@ from guardrail.server.client import Client
 from guardrail.server.reading import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from starlette.types import Receive, Scope, Send
 
@@ -133,7 +133,7 @@ def _moderated(check: Check) -> wire.ModerationResult:
             scores[name] = max(scores.get(name, 0.0), round(float(verdict.score), 4))
     unmeasured = [category for category, sources in _CATEGORIES.items() if not any(source in flagged for source in sources)]
     for category, sources in _CATEGORIES.items():
-        flagged[category] = _any(flagged.get(source, False) for source in sources)
+        flagged[category] = any(flagged.get(source, False) for source in sources)
         scores[category] = max((scores.get(source, 0.0) for source in sources), default=0.0)
     return wire.ModerationResult(
         flagged=check.decision == "block",
@@ -142,7 +142,3 @@ def _moderated(check: Check) -> wire.ModerationResult:
         category_applied_input_types={category: ["text"] for category in flagged},
         guardrail=wire.Moderated(decision=check.decision, verdicts=list(check.verdicts), unmeasured=unmeasured),
     )
-
-
-def _any(values: Iterable[bool]) -> bool:
-    return any(values)

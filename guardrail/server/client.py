@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from guardrail.server.envelope import Headers
     from guardrail.settings import ServerSettings
 
+ABORT = "guardrail.abort"
+"""The ASGI extension by which a server lets its connection be closed at once; `guardrail.server.connection` has it, other servers do without."""
 _DISCARDED_BODIES = 8
 """A body over the limit is read on, and thrown away, up to this many times the limit: a client that is still writing would not see the answer."""
-
-
 _UNWATCHED = 0.05
 """Seconds of a turn before the client is watched: a shorter turn is over before anything were saved, and a task for each costs."""
 
 
 class ClientLeft(Exception):
-    """Nobody waits for the reply any more."""
+    """Nobody waits for the reply any more, or nobody takes it."""
 
 
 class Client:
@@ -58,15 +58,16 @@ class Client:
 
     async def respond(self, status: int, body: bytes, headers: Headers, *, content_type: bytes = b"application/json") -> None:
         """Send a whole response."""
-        try:
-            await within(self.settings.send_seconds, self._send_whole(status, body, [*headers, (b"content-type", content_type)]))
-        except TimeoutError:
-            raise ClientLeft from None
-
-    async def _send_whole(self, status: int, body: bytes, headers: Headers) -> None:
-        headers.append((b"content-length", b"%d" % len(body)))
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        own = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, *own]})
         await self.send({"type": "http.response.body", "body": body})
+
+    async def drop(self) -> None:
+        """Close the connection of a client that has left or takes nothing. Without the extension it stays open until the client gives up."""
+        extension = (self._scope.get("extensions") or {}).get(ABORT)
+        if extension is not None:
+            extension["abort"]()
+            await asyncio.sleep(0)  # the server learns of it on the next round of its loop
 
     def _check_headers(self) -> None:
         kind = b""

@@ -14,7 +14,7 @@ from guardrail import presentation, types
 from guardrail.errors import GuardrailError, InvalidRequest, UnknownModel
 from guardrail.server import envelope, wire
 from guardrail.server.access import ENTRY
-from guardrail.server.client import Client
+from guardrail.server.client import Client, ClientLeft
 from guardrail.server.event_stream import DONE, EventStream
 from guardrail.server.reading import Reader
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _DECISION = b"x-guardrail-decision"
-_CONFIG = b"x-guardrail-config"
 
 
 class Completions:
@@ -102,8 +101,8 @@ class Completions:
             if stream is not None and stream.started:
                 await stream.end(error_event(envelope.SHUTTING_DOWN))
             raise
-        except Exception:
-            if stream is not None and stream.started:
+        except Exception as error:
+            if stream is not None and stream.started and not isinstance(error, ClientLeft):
                 await stream.end(error_event(envelope.INTERNAL))
             raise
         finally:

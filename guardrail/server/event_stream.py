@@ -17,10 +17,10 @@ DONE = b"data: [DONE]\n\n"
 class EventStream:
     """Begins with the first piece, or with a comment after a long silence; until then an error can still be a status.
 
-    A client that takes nothing for `send_seconds` ends its turn.
+    A client that takes nothing for `send_seconds` ends its turn: `send` and `end` raise ClientLeft.
     """
 
-    __slots__ = ("_beat_seconds", "_client", "_comment", "_ended", "_headers", "_lock", "_loop", "_sending_since", "_sent", "_timer", "_turn", "started")
+    __slots__ = ("_beat_seconds", "_client", "_comment", "_ended", "_headers", "_lock", "_loop", "_sent", "_timer", "_turn", "started")
 
     def __init__(self, client: Client, turn: Turn, headers: Headers) -> None:
         self._client = client
@@ -29,11 +29,10 @@ class EventStream:
         self._loop = asyncio.get_running_loop()
         self._lock = asyncio.Lock()
         self._sent = self._loop.time()
-        self._sending_since: float | None = None
         self._ended = False
         self.started = False
         """Whether the response has begun, so that its status can no longer change."""
-        self._beat_seconds = min(client.settings.keep_alive_seconds, client.settings.send_seconds) / 4
+        self._beat_seconds = client.settings.keep_alive_seconds / 4
         self._timer = self._loop.call_later(self._beat_seconds, self._beat)
 
     async def send(self, data: bytes) -> None:
@@ -42,14 +41,11 @@ class EventStream:
             await self._write(data, more=True)
 
     async def end(self, data: bytes) -> None:
-        """Send the last events, within `send_seconds`."""
+        """Send the last events."""
         self.close()
         self._turn.complete = True
-        try:
-            async with asyncio.timeout(self._client.settings.send_seconds), self._lock:
-                await self._write(data, more=False)
-        except TimeoutError:
-            raise ClientLeft from None
+        async with self._lock:
+            await self._write(data, more=False)
 
     def close(self) -> None:
         """No more comments."""
@@ -57,26 +53,22 @@ class EventStream:
         self._timer.cancel()
 
     async def _write(self, data: bytes, *, more: bool) -> None:
-        self._sending_since = self._loop.time()
         if not self.started:
             self.started = True
             await self._client.send({"type": "http.response.start", "status": 200, "headers": self._headers})
         await self._client.send({"type": "http.response.body", "body": data, "more_body": more})
         self._sent = self._loop.time()
-        self._sending_since = None
 
     def _beat(self) -> None:
-        # One timer a stream, which looks a few times in every allowed silence, costs less than one a piece.
-        now = self._loop.time()
-        settings = self._client.settings
-        if self._sending_since is not None:
-            if now - self._sending_since >= settings.send_seconds:
-                self._turn.client_left()
-        elif now - self._sent >= settings.keep_alive_seconds:
+        # One timer a stream, which looks a few times in every silence, costs less than one a piece.
+        if not self._lock.locked() and self._loop.time() - self._sent >= self._client.settings.keep_alive_seconds:
             self._comment = self._loop.create_task(self._still_here())
         self._timer = self._loop.call_later(self._beat_seconds, self._beat)
 
     async def _still_here(self) -> None:
-        async with self._lock:
-            if not self._ended:
-                await self._write(b": still working\n\n", more=True)
+        try:
+            async with self._lock:
+                if not self._ended:
+                    await self._write(b": still working\n\n", more=True)
+        except ClientLeft:
+            self._turn.client_left()

@@ -14,6 +14,7 @@ import uvicorn
 from guardrail.assemble import Guardrail
 from guardrail.errors import ConfigurationError, GuardrailError, LibraryError
 from guardrail.server.app import App, create_app
+from guardrail.server.connection import Connection
 from guardrail.server.logs import log_to_stderr
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Connection,
                 loop="uvloop" if sys.platform != "win32" else "asyncio",
                 ws="none",
                 lifespan="on",

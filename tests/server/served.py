@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 
 from guardrail.protocols import Chunk
+from guardrail.server.connection import Connection
 from guardrail.settings import LibrarySettings, RailSettings, ServerSettings, Settings
 from guardrail.types import Usage
 
@@ -102,7 +103,7 @@ def settings(*rails: RailSettings, **server: Any) -> Settings:
 def served(app: ASGIApp) -> Iterator[str]:
     """The address of a server that runs `app` in a thread of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", http="httptools", loop="uvloop", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", http=Connection, loop="uvloop", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="served")
         thread.start()
         try:

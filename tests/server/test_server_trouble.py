@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 import socket
 import threading
 import time
@@ -113,6 +115,32 @@ def test_a_caller_who_never_reads_is_dropped() -> None:
     generator = Words(text=" ".join(["x" * 262_144] * 100))
     with serving(generator, send_seconds=0.2) as address, connection(address, json.dumps(chat(stream=True)).encode()):
         assert generator.left.wait(PATIENCE)
+
+
+def test_the_connection_of_a_caller_who_never_reads_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+    generator = Words(text=" ".join(["x" * 262_144] * 100))
+    with serving(generator, send_seconds=0.2) as address, connection(address, json.dumps(chat(stream=True)).encode()) as caller:
+        assert generator.left.wait(PATIENCE)
+        tail = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := caller.recv(1 << 20):
+                tail = (tail + piece)[-16:]
+    # What was on its way may still be read, but it is cut off: the server keeps no connection open for the rest.
+    assert not tail.endswith(b"0\r\n\r\n")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def send_until_dropped(caller: socket.socket, data: bytes) -> None:
+    """Send `data` again and again, until the connection is closed."""
+    while True:
+        caller.sendall(data)
+
+
+def test_a_caller_who_asks_on_and_on_and_never_reads_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    asking = b"GET /nothing HTTP/1.1\r\nhost: a\r\n\r\n" * 1000
+    with serving(Words(), send_seconds=0.2) as address, connection(address, b"{}") as caller, pytest.raises(ConnectionError):
+        send_until_dropped(caller, asking)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_a_body_that_does_not_arrive_is_given_up() -> None:
