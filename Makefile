@@ -24,6 +24,14 @@ $(VENV)/installed: pyproject.toml constraints.txt
 setup: $(VENV)/installed ## Make .venv with the command in it; does nothing when it is up to date
 	@$(BIN)/guardrail doctor --quiet
 
+# LiteLLM pins other versions of filelock, huggingface-hub, openai, rich and websockets than we do, so it cannot share our environment.
+.PHONY: others
+others: $(VENV)/others/litellm/bin/litellm ## Install LiteLLM in an environment of its own (740 MB); the tests then run it against this server
+
+$(VENV)/others/litellm/bin/litellm:
+	@$(PYTHON) -m venv $(VENV)/others/litellm
+	@$(VENV)/others/litellm/bin/python -m pip --disable-pip-version-check --quiet install 'litellm[proxy]==1.106.2'
+
 .PHONY: serve
 serve: setup ## Start the server and the web chat on http://127.0.0.1:8000 (PORT=9000 for another port)
 	@$(BIN)/guardrail serve --port $(PORT)

@@ -30,8 +30,20 @@ from guardrail.index import builder, publish, ranking
 from guardrail.index.chunk import Chunk, ChunkSettings
 from guardrail.index.dense import DenseIndex
 from guardrail.index.document import READER_VERSION, Document
+from guardrail.index.embedding import Piece, encode
 from guardrail.index.encoder import MiniLM, pack, unit
-from guardrail.index.generation import SPARSE, TOKEN_OFFSETS, TOKENS, VECTORS, EncoderEntry, Generation, StoredDocument
+from guardrail.index.generation import (
+    SENTENCE_OFFSETS,
+    SENTENCE_TOKENS,
+    SENTENCE_VECTORS,
+    SPARSE,
+    TOKEN_OFFSETS,
+    TOKENS,
+    VECTORS,
+    EncoderEntry,
+    Generation,
+    StoredDocument,
+)
 from guardrail.index.retriever import LibraryRetriever
 from guardrail.index.sparse import SparseIndex
 from guardrail.protocols import Query
@@ -77,7 +89,7 @@ class Collection:
     def held_out(self) -> list[str]:
         """Ids of the queries that no weight was chosen on."""
         ids = sorted(self.queries)
-        random.Random(SPLIT_SEED).shuffle(ids)  # noqa: S311 - a split, not a secret
+        random.Random(SPLIT_SEED).shuffle(ids)
         return ids[len(ids) // 2 :]
 
 
@@ -116,12 +128,12 @@ def quality(data: Path) -> None:
             }
             print(f"{len(ids)} held-out queries (split seed {SPLIT_SEED}), {len(collection.documents)} documents, {generation.manifest.passages} passages\n")
     samples = np.random.default_rng(0).integers(0, len(ids), (SAMPLES, len(ids)))
-    print(f"{'':30}{'nDCG@10':>22}{'recall@5':>22}")
+    print(f"{'':34}{'nDCG@10':>22}{'recall@5':>22}")
     for name, values in scores.items():
-        print(f"{name:30}" + "".join(f"{_interval(values[:, column], samples):>22}" for column in (0, 1)))
+        print(f"{name:34}" + "".join(f"{_interval(values[:, column], samples):>22}" for column in (0, 1)))
     last, *others = reversed(scores)
     for other in others:
-        print(f"{f'  ahead of {other}':30}" + "".join(f"{_interval(scores[last][:, column] - scores[other][:, column], samples):>22}" for column in (0, 1)))
+        print(f"{f'  ahead of {other}':34}" + "".join(f"{_interval(scores[last][:, column] - scores[other][:, column], samples):>22}" for column in (0, 1)))
 
 
 def _systems(generation: Generation, library: LibraryRetriever, encoder: MiniLM) -> dict[str, Callable[[Encoding], list[str]]]:
@@ -150,7 +162,7 @@ def _systems(generation: Generation, library: LibraryRetriever, encoder: MiniLM)
         hits = library.search(Query(encoding=question, k=ranking.RESCORED, token_budget=10**6))
         return [hit.passage.source_id for hit in hits]
 
-    return {"BM25": bm25, "dense, text alone": plain_cosine, "dense, as indexed": cosine, "fused": fused, "fused + late (as served)": hybrid}
+    return {"BM25": bm25, "dense, text alone": plain_cosine, "dense, as indexed": cosine, "fused": fused, "fused + four cosines (as served)": hybrid}
 
 
 def _interval(values: NDArray[np.float64], samples: NDArray[np.int64]) -> str:
@@ -188,7 +200,8 @@ def scale(data: Path, size: int, folder: Path | None) -> None:
 def _enlarge(collection: Collection, encoder: MiniLM, size: int, out: Path) -> None:
     """An index of `size` passages that look like those of `collection`."""
     drawn = np.random.default_rng(0)
-    originals = encoder.encode(list(collection.documents.values()))
+    embedded = encode(encoder, [Piece(text, "", whole=False) for text in collection.documents.values()])
+    originals = [embedding.encoding for embedding in embedded]
     words = [encoding.text.split() for encoding in originals]
     vocabulary = np.array([word for text in words for word in text])
     pick = drawn.integers(0, len(originals), size)
@@ -207,13 +220,20 @@ def _enlarge(collection: Collection, encoder: MiniLM, size: int, out: Path) -> N
         offsets = np.concatenate([[0], np.cumsum([len(originals[number].tokens) for number in pick])]).astype(np.int64)
         vectors = np.lib.format.open_memmap(aside / VECTORS, "w+", np.float16, (size, encoder.dimensions))
         tokens = np.lib.format.open_memmap(aside / TOKENS, "w+", np.int8, (int(offsets[-1]), encoder.token_dimensions))
+        cut = np.concatenate([[0], np.cumsum([len(embedded[number].lengths) for number in pick])]).astype(np.int64)
+        sentences = np.lib.format.open_memmap(aside / SENTENCE_VECTORS, "w+", np.int8, (int(cut[-1]), encoder.dimensions))
         for row, number in enumerate(pick):
+            own = embedded[number].sentences
+            sentences[cut[row] : cut[row + 1]] = pack(unit(own + 0.02 * drawn.standard_normal(own.shape, np.float32)))
             vectors[row] = unit(originals[number].vector + 0.02 * drawn.standard_normal(encoder.dimensions, np.float32))
             states = originals[number].tokens
             tokens[offsets[row] : offsets[row + 1]] = pack(unit(states + 0.03 * drawn.standard_normal(states.shape, np.float32)))
         vectors.flush()
         tokens.flush()
+        sentences.flush()
         np.save(aside / TOKEN_OFFSETS, offsets)
+        np.save(aside / SENTENCE_OFFSETS, cut)
+        np.save(aside / SENTENCE_TOKENS, np.concatenate([embedded[number].lengths for number in pick]))
         return int(offsets[-1])
 
     with publish.writer(out):

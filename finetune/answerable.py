@@ -44,7 +44,7 @@ TITLES = 300
 """Questions made from titles, of each kind."""
 WEIGHTS = {"visitor": 1.0, "title": 0.3, "in the field": 1.0, "outside": 0.5, "other shelf": 0.3}
 """What all questions of a kind count together."""
-KEPT = 0.97
+KEPT = 0.975
 """Share of the answerable questions of the fitted part that the threshold must pass."""
 
 
@@ -91,7 +91,7 @@ def evidences(asked: list[Asked], encoder: MiniLM, retriever: LibraryRetriever, 
 
     found = []
     for item in asked:
-        encoding = encoder.encode((item.text,))[0]
+        encoding = encoder.encode((item.text,), safety=True)[0]
         tried = [one(item.text, persona, encoding) for persona in ([item.persona] if item.persona else PERSONAS)]
         found.append(max(tried, key=lambda evidence: max((hit.late + hit.coverage for hit in evidence.hits), default=0.0)))
     return found

@@ -1,14 +1,18 @@
-"""Writes `index/minilm.onnx`: the computation of all-MiniLM-L6-v2 without its weights.
+"""Writes the computation of all-MiniLM-L6-v2 without its weights, cut in two after the third layer.
 
-    python -m guardrail.finetune.encoder_graph index/minilm.onnx
+    python -m guardrail.finetune.encoder_graph index
 
 A BERT encoder (Devlin et al. 2019) of six post-norm layers, in ONNX Runtime's fused operators. Weights are named as in `model.safetensors` and
-marked external: `guardrail.index.encoder` hands them over from the file itself, so the graph stays a few kilobytes and torch is never needed.
+marked external: `guardrail.index.encoder` hands them over from the file itself, so the graphs stay a few kilobytes and torch is never needed.
 
-    embeddings      float32 (batch, length, 384)    sum of word, position and type embeddings
-    attention_mask  int32 (batch, length)           1 for a token, 0 for padding
-    states          float32 (batch, length, 384)    the last layer
+    minilm_lower.onnx   embeddings      float32 (batch, length, 384)    sum of word, position and type embeddings
+                        attention_mask  int32 (batch, length)           1 for a token, 0 for padding
+                        states          float32 (batch, length, 384)    the third layer
+    minilm_upper.onnx   hidden          float32 (batch, length, 384)    the third layer
+                        attention_mask  int32 (batch, length)
+                        states          float32 (batch, length, 384)    the last layer
 
+The upper graph runs twice on the same lower states: with the model's own weights for retrieval, and with those of the safety branch for the classifiers.
 The embedding table stays outside because ONNX Runtime would copy it (45 MiB) to look up a dozen rows.
 """
 
@@ -20,6 +24,8 @@ from pathlib import Path
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 LAYERS = 6
+SHARED = 3
+"""Layers that both branches read."""
 HEADS = 12
 HIDDEN = 384
 INTERMEDIATE = 1536
@@ -27,22 +33,40 @@ EPSILON = 1e-12
 CONTRIB = "com.microsoft"
 
 
-def build() -> ModelProto:
-    """The graph; deterministic, so two builds are equal byte for byte."""
+def lower() -> ModelProto:
+    """Embeddings to the third layer; deterministic, so two builds are equal byte for byte."""
     weights: dict[str, tuple[int, ...]] = {"embeddings.LayerNorm.weight": (HIDDEN,), "embeddings.LayerNorm.bias": (HIDDEN,)}
-    nodes = [helper.make_node("LayerNormalization", ["embeddings", *weights], ["states.0"], epsilon=EPSILON)]
-    for layer in range(LAYERS):
-        output = "states" if layer == LAYERS - 1 else f"states.{layer + 1}"
-        nodes += _layer(f"encoder.layer.{layer}.", f"states.{layer}", output, weights)
+    first = helper.make_node("LayerNormalization", ["embeddings", *weights], ["states.0"], epsilon=EPSILON)
+    layers, weights = _layers(range(SHARED), "states.0", weights)
+    return _model("all-MiniLM-L6-v2 lower", "embeddings", [first, *layers], weights)
+
+
+def upper() -> ModelProto:
+    """The third layer to the last."""
+    nodes, weights = _layers(range(SHARED, LAYERS), "hidden", {})
+    return _model("all-MiniLM-L6-v2 upper", "hidden", nodes, weights)
+
+
+def _layers(numbers: range, states: str, weights: dict[str, tuple[int, ...]]) -> tuple[list[NodeProto], dict[str, tuple[int, ...]]]:
+    """The nodes of some layers in a row, and `weights` with theirs."""
+    nodes = []
+    for layer in numbers:
+        output = "states" if layer == numbers[-1] else f"states.{layer + 1}"
+        nodes += _layer(f"encoder.layer.{layer}.", states, output, weights)
+        states = output
+    return nodes, weights
+
+
+def _model(name: str, source: str, nodes: list[NodeProto], weights: dict[str, tuple[int, ...]]) -> ModelProto:
     graph = helper.make_graph(
         nodes,
-        "all-MiniLM-L6-v2",
+        name,
         [
-            helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["batch", "length", HIDDEN]),
+            helper.make_tensor_value_info(source, TensorProto.FLOAT, ["batch", "length", HIDDEN]),
             helper.make_tensor_value_info("attention_mask", TensorProto.INT32, ["batch", "length"]),
         ],
         [helper.make_tensor_value_info("states", TensorProto.FLOAT, ["batch", "length", HIDDEN])],
-        initializer=[_external(name, shape) for name, shape in weights.items()],
+        initializer=[_external(weight, shape) for weight, shape in weights.items()],
     )
     return helper.make_model(graph, producer_name="guardrail", ir_version=10, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(CONTRIB, 1)])
 
@@ -93,4 +117,5 @@ def _external(name: str, shape: tuple[int, ...]) -> TensorProto:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(build().SerializeToString(deterministic=True))
+    for file, model in (("minilm_lower.onnx", lower()), ("minilm_upper.onnx", upper())):
+        Path(sys.argv[1], file).write_bytes(model.SerializeToString(deterministic=True))

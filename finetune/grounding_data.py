@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,6 +28,8 @@ LICENCES = {
     "halueval": "MIT (HotpotQA text CC BY-SA 4.0)",
     "library": "Apache-2.0 (written for this project)",
 }
+Part = Literal["fit", "test"]
+"""`fit`: the weights are fitted on it; `test`: measured, never fitted or chosen on."""
 _PASSAGE_WORDS = 110
 _NEAREST = 5
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s*(?=[A-Z])")
@@ -43,33 +45,63 @@ class Pair:
     claim: str
     passages: tuple[str, ...]
     supported: bool
+    kind: str = ""
+    """Of claims about the library: `paraphrase`, `swap` (roles exchanged), `antonym`, or `mixed`."""
+    declared: Part | None = None
+    """Of claims about the library: which part they were written for."""
 
     @property
-    def held_out(self) -> bool:
-        """40 % of the groups, by their hash, are kept out of fitting."""
-        return int.from_bytes(hashlib.sha256(f"{self.source}{self.group}".encode()).digest()[:4], "big") / 2**32 >= 0.6
+    def part(self) -> Part:
+        """Who may use the row, by the hash of its group: 40 % of the groups only the report, 60 % those who fit."""
+        if self.declared is not None:
+            return self.declared
+        share = int.from_bytes(hashlib.sha256(f"{self.source}{self.group}".encode()).digest()[:4], "big") / 2**32
+        return "test" if share >= 0.6 else "fit"
 
 
 def pairs(data: Path) -> list[Pair]:
     """The public sets. WiCE counts partial support as none; FaithDial rows that state nothing are left out."""
-    found = [
-        _pair("wice", row["meta"]["id"], row["claim"], row["evidence"], row["label"] == "supported")
-        for row in _jsonl(data / "wice" / "claims_oracle_chunks_dev.jsonl")
-    ]
+    found = list(_wice(data))
     found += [
         _pair("faithdial", row["knowledge"], row["response"], _SENTENCE_END.split(row["knowledge"]), row["grounded"])
         for row in _jsonl(data / "faithdial_audit" / "faithdial_audit.jsonl")
         if row["grounded"] is not None
     ]
-    found += [
-        _pair("fever", row["id"], row["claim"], [row["evidence"]], row["label"] == "SUPPORTS")
-        for row in _jsonl(data / "fever_symmetric" / "fever_symmetric_dev.jsonl")
-    ]
+    found += _fever(data)
+    seen = set()
     for row in _jsonl(data / "halueval" / "qa.jsonl"):
         knowledge = _SENTENCE_END.split(row["knowledge"])
-        found.append(_pair("halueval", row["question"], row["right_answer"], knowledge, supported=True))
-        found.append(_pair("halueval", row["question"], row["hallucinated_answer"], knowledge, supported=False))
+        for answer, supported in ((row["right_answer"], True), (row["hallucinated_answer"], False)):
+            if (row["question"], answer) not in seen:  # the right answer comes with both variants
+                seen.add((row["question"], answer))
+                found.append(_pair("halueval", row["question"], answer, knowledge, supported=supported))
     return found
+
+
+def _wice(data: Path) -> Iterator[Pair]:
+    """Each claim once, against all the sentences of its cited page that the set gives: the union of its chunks, in the order of the page."""
+    claims: dict[str, list[dict[str, Any]]] = {}
+    for row in _jsonl(data / "wice" / "claims_oracle_chunks_dev.jsonl"):
+        claims.setdefault(row["meta"]["id"], []).append(row)
+    for name, rows in claims.items():
+        sentences = {place: text for row in rows for place, text in zip(row["meta"]["chunk_idx"], row["evidence"], strict=True)}
+        evidence = [sentences[place] for place in sorted(sentences)]
+        yield _pair("wice", name, rows[0]["claim"], evidence, rows[0]["label"] == "supported")
+
+
+def _fever(data: Path) -> list[Pair]:
+    """Claims and evidence of the symmetric set; what shares a claim or a piece of evidence is one group."""
+    rows = list(_jsonl(data / "fever_symmetric" / "fever_symmetric_dev.jsonl"))
+    leader: dict[str, str] = {}
+
+    def first(text: str) -> str:
+        while leader.setdefault(text, text) != text:
+            text = leader[text]
+        return text
+
+    for row in rows:
+        leader[first(row["claim"])] = first(row["evidence"])
+    return [_pair("fever", first(row["claim"]), row["claim"], [row["evidence"]], row["label"] == "SUPPORTS") for row in rows]
 
 
 def library_pairs(encoder: Encoder) -> list[Pair]:
@@ -82,7 +114,17 @@ def library_pairs(encoder: Encoder) -> list[Pair]:
         place = places[claim["passage"]]
         near = [int(other) for other in np.argsort(-(vectors @ vectors[place])) if rows[other]["persona"] == rows[place]["persona"]][:_NEAREST]
         passages = tuple(rows[other]["text"] for other in near)
-        found.append(Pair(source="library", group=claim["passage"], claim=claim["claim"], passages=passages, supported=claim["supported"]))
+        found.append(
+            Pair(
+                source="library",
+                group=claim["passage"],
+                claim=claim["claim"],
+                passages=passages,
+                supported=claim["supported"],
+                kind=claim["kind"],
+                declared=claim["part"],
+            )
+        )
     return found
 
 

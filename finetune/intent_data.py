@@ -1,4 +1,4 @@
-"""The rows that the intent head is trained and tested on, from the public data sets and from `intent_questions.jsonl`."""
+"""Messages that are no offence, by intent, from the public data sets and from `intent_questions.jsonl`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guardrail.rails.courtesy import courtesy
 from guardrail.rails.words import words
 
 if TYPE_CHECKING:
@@ -92,26 +91,20 @@ _MOST = {"banking77": 1200, "clinc150": 5000, "chitchat": 4000, "xquad": 600, "a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One labelled message. Rows of one `group` share their content words and stay on one side of the split."""
+    """One labelled message. Rows of one `group` share their content words and belong on one side of a split."""
 
     text: str
     label: str
     source: str
     group: str
 
-    @property
-    def part(self) -> str:
-        """`train` (70 %), `calibrate` (15 %) or `test` (15 %), from a hash of the group."""
-        share = int.from_bytes(hashlib.sha256(self.group.encode()).digest()[:4], "big") / 2**32
-        return "train" if share < 0.7 else "calibrate" if share < 0.85 else "test"
-
 
 def rows(data: Path) -> list[Row]:
-    """Every row, in a fixed order, no text twice; messages that are courtesies by their form are left out, since they never reach the head."""
+    """Every row, in a fixed order, no text twice."""
     found: dict[str, Row] = {}
     for source, label, text in _all(data):
         key = " ".join(re.findall(r"\w+", text.lower()))
-        if key and key not in found and courtesy(text) is None:
+        if key and key not in found:
             stems = sorted({word.stem for word in words(text) if word.content})
             found[key] = Row(text=text, label=label, source=source, group=" ".join(stems) or key)
     return list(found.values())
@@ -142,7 +135,7 @@ def _all(data: Path) -> Iterator[tuple[str, str, str]]:
     yield from (("library", "question", text) for path in sorted(LIBRARY.glob("*/*.jsonl")) for text in from_titles(path))
     chat = [(_CHITCHAT.get(row["intent_id"], "smalltalk"), row["text"]) for row in _jsonl(data / "chitchat" / "personality_chat.jsonl")]
     yield from _some("chitchat", chat)
-    clinc = [row for name in ("train.jsonl", "val.jsonl") for row in _jsonl(data / "clinc150" / name)]
+    clinc = _jsonl(data / "clinc150" / "train.jsonl")
     yield from _some("clinc150", [(_CLINC.get(row["intent"], "out_of_scope"), row["text"]) for row in clinc])
     chatterbot = _jsonl(data / "chatterbot_corpus" / "chatterbot_english.jsonl")
     yield from _some("chatterbot", [(_CHATTERBOT.get(row["category"]), row["turns"][0]) for row in chatterbot])

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from uuid import uuid4
-
-import msgspec
 
 from guardrail import parts
 from guardrail import settings as settings_module
 from guardrail.chat import Chat
+from guardrail.deployment import Deployment
 from guardrail.errors import GuardrailError, LibraryError
-from guardrail.protocols import Claim, Query
+from guardrail.protocols import Claim, Clearing, Query
 from guardrail.rails.limits import plain
+from guardrail.rails.sentiment import SentimentRail
 from guardrail.sentences import spans
-from guardrail.types import Check, Evidence, Hit, Message, Passage, Question, Request, Sampling
+from guardrail.types import Check, Delta, Evidence, Hit, Message, Passage, Question, Request, Sampling, Sentiment, SentimentLabel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 
+    from guardrail.prompts import Persona, Template
     from guardrail.protocols import Generator
     from guardrail.settings import Settings
     from guardrail.types import Decision, Event, Reply, Sentence, Verdict
@@ -42,17 +43,14 @@ class Guardrail:
     awaited. `close` (or `aclose`) gives everything back. Safe to share between threads.
     """
 
-    def __init__(self, settings: Settings, *, generator: Generator | None = None) -> None:
-        """`generator` takes the place of the configured one. Raises ConfigurationError."""
-        self.settings = settings
-        self.personas = parts.choose_personas(settings)
-        self.template = parts.choose_template(settings)
+    def __init__(self, settings: Settings, *, generator: Generator | None = None, source: Path | None = None) -> None:
+        """`generator` takes the place of the configured one; `source` is the file that `reload` reads. Raises ConfigurationError."""
+        self._deployed = Deployment.of(settings)
+        self._source = source
         self._generator = generator
-        parts.check_rails(settings)
         self._pool = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="guardrail")
         self._starting = threading.Lock()
         self._opening = threading.Lock()
-        self._chat: Chat | None = None
         self._failure: GuardrailError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -64,12 +62,27 @@ class Guardrail:
     @classmethod
     def from_config(cls, path: str | Path | None = None) -> Guardrail:
         """As the YAML file at `path` says; with None, the default. Raises ConfigurationError with file and line."""
-        return cls(settings_module.load(path))
+        return cls(settings_module.load(path), source=None if path is None else Path(path))
+
+    @property
+    def settings(self) -> Settings:
+        """What the deployment chose."""
+        return self._deployed.settings
+
+    @property
+    def personas(self) -> dict[str, Persona]:
+        """Who may be talked with, by id."""
+        return self._deployed.personas
+
+    @property
+    def template(self) -> Template:
+        """The system template that the generator is asked with."""
+        return self._deployed.template
 
     @property
     def ready(self) -> bool:
         """Whether everything is loaded and every rail has passed its self-test."""
-        return self._chat is not None
+        return self._deployed.chat is not None
 
     @property
     def failure(self) -> GuardrailError | None:
@@ -79,24 +92,18 @@ class Guardrail:
     @property
     def config_hash(self) -> str:
         """SHA-256 over the settings, the persona cards and the template, cut to 16 digits. Keys and passwords do not enter it."""
-        parts = [_public(self.settings), *sorted(persona.hash for persona in self.personas.values()), self.template.reference]
-        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+        return self._deployed.config_hash
 
     # -- async --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Load the encoder, the library, the rails and the generator, and self-test them. Does nothing the second time. Raises GuardrailError."""
-        if self._chat is not None:
+        if self._deployed.chat is not None:
             return
-        turn = asyncio.get_running_loop().run_in_executor(None, self._starting.acquire)
+        await self._take_turn()
         try:
-            await asyncio.shield(turn)
-        except asyncio.CancelledError:
-            turn.add_done_callback(lambda _: self._starting.release())
-            raise
-        try:
-            if self._chat is None:
-                self._chat = await self._started_chat()
+            if self._deployed.chat is None:
+                self._deployed.chat = await self._started_chat()
             self._failure = None
         except GuardrailError as error:
             self._failure = error
@@ -104,22 +111,53 @@ class Guardrail:
         finally:
             self._starting.release()
 
+    async def reload(self, settings: Settings | None = None) -> None:
+        """Go over to `settings`, or to what the configuration file says now, without losing a turn.
+
+        The new rails, personas and models are loaded and self-tested beside the old ones, which finish the turns they have begun and are then given back;
+        what did not change is used on. Where anything is wrong, GuardrailError is raised and the old ones stay. The `server` part and `workers` need a
+        restart.
+        """
+        settings = settings or settings_module.load(self._source)
+        deployed = Deployment.of(settings)
+        await self._take_turn()
+        try:
+            before = self._deployed
+            if before.chat is not None:
+                deployed.chat = await self._started_chat(deployed, before)
+            self._deployed = deployed
+        finally:
+            self._starting.release()
+        before.successor = deployed
+        await before.give_back_if_idle()
+
+    async def _take_turn(self) -> None:
+        """Wait until nobody else loads anything."""
+        turn = asyncio.get_running_loop().run_in_executor(None, self._starting.acquire)
+        try:
+            await asyncio.shield(turn)
+        except asyncio.CancelledError:
+            turn.add_done_callback(lambda _: self._starting.release())
+            raise
+
     async def reply(self, message: str | Request, *, persona: str = "plato", history: Sequence[Message] = (), sampling: Sampling | None = None) -> Reply:
         """The whole reply to `message`. Raises GuardrailError; a refusal is a value."""
-        chat = await self._started()
-        return await chat.reply(_request(message, persona, history, sampling))
+        asked = _request(message, persona, history, sampling)
+        async with self._turn(asked) as deployed:
+            reply = await deployed.running.reply(asked)
+            deployed.log(reply)
+        return reply
 
     async def stream(
         self, message: str | Request, *, persona: str = "plato", history: Sequence[Message] = (), sampling: Sampling | None = None
     ) -> AsyncGenerator[Event, None]:
         """Deltas that every rail has cleared, then exactly one reply whose text they join to. Raises GuardrailError."""
-        chat = await self._started()
-        events = chat.stream(_request(message, persona, history, sampling))
-        try:
+        asked = _request(message, persona, history, sampling)
+        async with self._turn(asked) as deployed, aclosing(deployed.running.stream(asked)) as events:
             async for event in events:
+                if not isinstance(event, Delta):
+                    deployed.log(event)
                 yield event
-        finally:
-            await events.aclose()
 
     async def aretrieve(self, text: str, *, persona: str | None = None, works: Sequence[str] = (), k: int = 5) -> tuple[Hit, ...]:
         """The passages nearest to `text`, best first. Raises LibraryError where the deployment has no library."""
@@ -142,8 +180,9 @@ class Guardrail:
         """What the input rails say of a message or a conversation. Raises InvalidRequest."""
         chat = await self._started()
         messages = (Message(role="user", content=message),) if isinstance(message, str) else tuple(message)
-        reading = await chat.read(Request(id=uuid4().hex, persona=next(iter(self.personas)), messages=messages))
-        return Check(decision=_gravest(reading.verdicts), intent=reading.intent, verdicts=reading.verdicts)
+        request = Request(id=uuid4().hex, persona=next(iter(self.personas)), messages=messages)
+        reading = await chat.read(request, chat.parts, every=True)
+        return Check(decision=_gravest(reading.verdicts), intent=reading.intent, sentiment=_sentiment(reading.verdicts), verdicts=reading.verdicts)
 
     async def acheck_output(self, text: str, *, passages: Sequence[str] = (), question: str = "") -> Check:
         """What the output rails say of an answer to `question`, sentence by sentence against `passages`."""
@@ -157,7 +196,13 @@ class Guardrail:
                 judgement = await chat.parts.judge.judge(Claim(evidence=evidence, text=text[start:end]))
                 verdicts.append(_moved(judgement.verdict, start))
                 sentences.append(replace(judgement.sentence, start=start, end=end))
-        return Check(decision=_gravest(verdicts), intent=intent, verdicts=tuple(verdicts), sentences=tuple(sentences))
+        return Check(decision=_gravest(verdicts), intent=intent, sentiment=_sentiment(verdicts), verdicts=tuple(verdicts), sentences=tuple(sentences))
+
+    async def aclear(self, text: str) -> int:
+        """How far a reply that may go on after `text` is cleared by every output rail that is enforced: what follows may still be forbidden."""
+        chat = await self._started()
+        enforced = [rail.rail for rail in chat.parts.output_rails if rail.enforced]
+        return max(0, min((rail.clear(text) if isinstance(rail, Clearing) else len(text) - rail.reach for rail in enforced), default=len(text)))
 
     async def _evidence(self, chat: Chat, question: str, passages: Sequence[str]) -> Evidence:
         """Texts given by a caller as if they had been retrieved."""
@@ -179,7 +224,7 @@ class Guardrail:
 
     async def aclose(self) -> None:
         """Give back models, threads and connections."""
-        chat, self._chat = self._chat, None
+        chat, self._deployed.chat = self._deployed.chat, None
         if chat is not None:
             await parts.give_back(chat.parts)
         self._pool.shutdown(wait=False)
@@ -188,30 +233,30 @@ class Guardrail:
 
     def ask(self, message: str | Request, *, persona: str = "plato", history: Sequence[Message] = (), sampling: Sampling | None = None) -> Reply:
         """`reply` for code without an event loop; it runs on a loop of its own, in its own thread."""
-        return self._run(self.reply(message, persona=persona, history=history, sampling=sampling))
+        return self.run(self.reply(message, persona=persona, history=history, sampling=sampling))
 
     def retrieve(self, text: str, *, persona: str | None = None, works: Sequence[str] = (), k: int = 5) -> tuple[Hit, ...]:
         """`aretrieve` for code without an event loop."""
-        return self._run(self.aretrieve(text, persona=persona, works=works, k=k))
+        return self.run(self.aretrieve(text, persona=persona, works=works, k=k))
 
     def check_input(self, message: str | Sequence[Message]) -> Check:
         """`acheck_input` for code without an event loop."""
-        return self._run(self.acheck_input(message))
+        return self.run(self.acheck_input(message))
 
     def check_output(self, text: str, *, passages: Sequence[str] = (), question: str = "") -> Check:
         """`acheck_output` for code without an event loop."""
-        return self._run(self.acheck_output(text, passages=passages, question=question))
+        return self.run(self.acheck_output(text, passages=passages, question=question))
 
     def close(self) -> None:
         """`aclose` for code without an event loop."""
-        self._run(self.aclose())
+        self.run(self.aclose())
         with self._opening:
             loop, self._loop = self._loop, None
         if loop is not None:
             loop.call_soon_threadsafe(loop.stop)
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, done on the loop that plain code shares."""
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, for code without an event loop: done on a loop of its own, in its own thread, which all such calls share."""
         with self._opening:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -223,14 +268,40 @@ class Guardrail:
     # -- loading ------------------------------------------------------------------------------------------------
 
     async def _started(self) -> Chat:
-        if self._chat is None:
+        if self._deployed.chat is None:
             await self.start()
-        assert self._chat is not None
-        return self._chat
+        return self._deployed.running
 
-    async def _started_chat(self) -> Chat:
-        """A chat whose rails and generator have passed their self-tests."""
-        load = partial(parts.load, self.settings, personas=self.personas, template=self.template, pool=self._pool, generator=self._generator)
+    @asynccontextmanager
+    async def _turn(self, request: Request) -> AsyncIterator[Deployment]:
+        """The deployment that answers one turn from beginning to end; its failure is logged."""
+        await self._started()
+        deployed = self._deployed
+        deployed.turns += 1
+        try:
+            yield deployed
+        except GuardrailError as error:
+            deployed.log_failure(request, error)
+            raise
+        finally:
+            deployed.turns -= 1
+            if deployed.successor is not None:
+                await deployed.give_back_if_idle()
+
+    async def _started_chat(self, deployed: Deployment | None = None, before: Deployment | None = None) -> Chat:
+        """A chat whose rails and generator have passed their self-tests. What it shares with `before` is not loaded again."""
+        deployed = deployed or self._deployed
+        settings = deployed.settings
+        load = partial(
+            parts.load,
+            settings,
+            personas=deployed.personas,
+            template=deployed.template,
+            pool=self._pool,
+            generator=self._generator,
+            before=before.running.parts if before else None,
+            before_settings=before.settings if before else None,
+        )
         loaded = await asyncio.get_running_loop().run_in_executor(None, load)
         try:
             for rail in (*loaded.input_rails, *loaded.retrieval_rails, *loaded.output_rails):
@@ -239,9 +310,9 @@ class Guardrail:
                 await loaded.judge.warm_up()
             await loaded.generator.warm_up()
         except BaseException:
-            await parts.give_back(loaded)
+            await parts.give_back(loaded, but=before.running.parts if before else None)
             raise
-        return Chat(loaded, self.settings)
+        return Chat(loaded, settings)
 
 
 def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
@@ -261,16 +332,17 @@ def _gravest(verdicts: Sequence[Verdict]) -> Decision:
     return max((verdict.decision for verdict in verdicts if verdict.mode == "enforce"), key=_GRAVITY.index, default="pass")
 
 
+def _sentiment(verdicts: Sequence[Verdict]) -> Sentiment | None:
+    """What the sentiment rail says, if it runs."""
+    for verdict in verdicts:
+        if verdict.rail == SentimentRail.id:
+            for finding in verdict.findings:
+                for label in get_args(SentimentLabel):
+                    if finding.type == label:
+                        return Sentiment(label=label, score=finding.score, distress=verdict.score)
+    return None
+
+
 def _moved(verdict: Verdict, by: int) -> Verdict:
     """The verdict on a sentence, its findings placed in the whole text."""
     return replace(verdict, findings=tuple(replace(finding, start=finding.start + by, end=finding.end + by) for finding in verdict.findings))
-
-
-def _public(settings: Settings) -> Any:
-    """The settings as plain values, without what is secret."""
-    values = msgspec.to_builtins(settings)
-    values["generator"]["api_key"] = None
-    values["server"]["api_keys"] = len(settings.server.api_keys)
-    if values["library"]["vector_store"]:
-        values["library"]["vector_store"]["arguments"] = sorted(values["library"]["vector_store"]["arguments"])
-    return values

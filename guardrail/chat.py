@@ -9,25 +9,32 @@ import asyncio
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from guardrail import conversation
-from guardrail.enforcement import EnforcedJudge, EnforcedRail, enforced
+from guardrail.drafting import again, written
+from guardrail.enforcement import EnforcedJudge, EnforcedRail, check_wishes, enforced, tighten
 from guardrail.errors import UnknownModel
+from guardrail.faults import fault_verdict
 from guardrail.frontier import Frontier, TextCheck
-from guardrail.protocols import Chunk, Clearing, Prompt, Query, Screening
-from guardrail.rails.courtesy import courtesy
-from guardrail.rails.limits import check_request, plain
-from guardrail.reasoning import ReasoningFilter
-from guardrail.types import Abstention, Answer, Delta, Draft, Evidence, Intent, Question, Refusal, Sampling, Smalltalk, Timings
+from guardrail.masking import mask, restored
+from guardrail.protocols import Clearing, Prompt, Query
+from guardrail.rails.limits import plain
+from guardrail.reading import Reader, check_all
+from guardrail.refusal import refused_for
+from guardrail.types import Abstention, Answer, Delta, Draft, Evidence, Question, Refusal, Sampling, Smalltalk, Timings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
-    from guardrail.prompts import Persona, Template
+    from guardrail.faults import Fault
+    from guardrail.prompts import HelpLines, Persona, Template
     from guardrail.protocols import Encoder, Generator, IntentClassifier, Retriever
-    from guardrail.settings import Settings
+    from guardrail.rails.vault import Vault
+    from guardrail.reading import Reading
+    from guardrail.settings import Consequence, Settings
     from guardrail.types import Encoding, Event, Reply, Request, Usage, Verdict
 
 
@@ -37,6 +44,7 @@ class Parts:
 
     personas: Mapping[str, Persona]
     template: Template
+    help_lines: HelpLines
     generator: Generator
     fallback: Generator | None
     """Writes when nothing of the generator's draft is supported; quotation."""
@@ -48,21 +56,28 @@ class Parts:
     retrieval_rails: tuple[EnforcedRail, ...] = ()
     output_rails: tuple[EnforcedRail, ...] = ()
     pool: Executor | None = None
+    reads_safety: bool = False
+    """Whether a rail reads the encoder's safety branch."""
+    canary: str = ""
+    """A marker in the system prompt, by which a reply that gives it away is known."""
 
+    @property
+    def rails(self) -> tuple[EnforcedRail | EnforcedJudge, ...]:
+        """All of them."""
+        return (*self.input_rails, *self.retrieval_rails, *self.output_rails, *((self.judge,) if self.judge is not None else ()))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """A request as the rails read it."""
-
-    said: str
-    """The message itself, without invisible characters."""
-    text: str
-    """The message as it can be understood alone."""
-    courtesy: str | None = None
-    """Which of the persona's lines answers it, where it is blank or a courtesy and nothing else."""
-    encoding: Encoding | None = None
-    intent: Intent | None = None
-    verdicts: tuple[Verdict, ...] = ()
+    def tightened(self, request: Request) -> Parts:
+        """The parts with the rails as `request` wants them. Raises InvalidRequest where it wants one looser, or one that does not run."""
+        if not request.rails:
+            return self
+        check_wishes(self.rails, request.rails)
+        return replace(
+            self,
+            input_rails=tighten(self.input_rails, request.rails),
+            retrieval_rails=tighten(self.retrieval_rails, request.rails),
+            output_rails=tighten(self.output_rails, request.rails),
+            judge=tighten((self.judge,), request.rails)[0] if self.judge is not None else None,
+        )
 
 
 class Chat:
@@ -72,9 +87,6 @@ class Chat:
         self.parts = parts
         self.settings = settings
         self._names = frozenset(word for persona in parts.personas.values() for word in (persona.id, *persona.name.lower().split()))
-        self._text_checks = tuple(
-            TextCheck(reach=rail.rail.reach, check=rail.check, clearing=rail.rail if isinstance(rail.rail, Clearing) else None) for rail in parts.output_rails
-        )
 
     async def reply(self, request: Request) -> Reply:
         """The whole reply. Raises GuardrailError; a refusal is a value."""
@@ -92,13 +104,15 @@ class Chat:
 
     async def _turn(self, request: Request, *, whole: bool = False) -> AsyncGenerator[Event, None]:
         clock = _Clock()
-        step: Question | Evidence | Reply = await self.screen(request)
+        parts = self.parts.tightened(request)
+        step: Question | Evidence | Reply = await self.screen(request, parts)
         clock.lap("screen")
         if isinstance(step, Question):
-            step = await self.retrieve(step)
+            step = await self.retrieve(step, parts)
             clock.lap("retrieve")
         if isinstance(step, Evidence):
-            async with aclosing(self.answer(step, clock, whole=whole)) as events:
+            answered = self.answer(step, parts, clock, whole=whole)
+            async with aclosing(restored(answered, step.question.vault) if step.question.vault else answered) as events:
                 async for event in events:
                     yield event
             return
@@ -107,88 +121,113 @@ class Chat:
         yield Delta(text=step.text)
         yield replace(step, timings=clock.timings())
 
-    async def screen(self, request: Request) -> Question | Refusal | Smalltalk:
+    async def screen(self, request: Request, parts: Parts) -> Question | Refusal | Smalltalk:
         """Request to Question: limits, blank and greeting, then the input rails and the intent on the one encoding."""
         persona = self.persona(request)
-        reading = await self.read(request)
+        reading = await self.read(request, parts)
         said, verdicts = reading.said, reading.verdicts
         if reading.courtesy is not None:
             return Smalltalk(request=request, text=persona.line(reading.courtesy, said), verdicts=verdicts)
         if any(verdict.decision == "block" and enforced(verdict) for verdict in verdicts):
-            return Refusal(request=request, text=persona.line("refusal", said), verdicts=verdicts)
+            return Refusal(request=request, text=self._refusal(persona, request, verdicts), verdicts=verdicts)
         intent = reading.intent
         if intent is not None and intent.label in {"greeting", "smalltalk"} and reading.text == said:
             return Smalltalk(request=request, text=persona.line(intent.label, said), verdicts=verdicts)
-        return Question(request=request, text=reading.text, intent=intent, encoding=reading.encoding, verdicts=verdicts)
+        vault: Vault | None = None
+        if any(verdict.decision == "modify" and enforced(verdict) for verdict in verdicts):
+            request, vault = mask(request, parts.input_rails)
+        text = plain(conversation.standalone(request.messages)) if vault is not None else reading.text
+        return Question(request=request, text=text, intent=intent, encoding=reading.encoding, verdicts=verdicts, vault=vault)
 
-    async def read(self, request: Request) -> Reading:
-        """What the request says, and what every input rail says of it. Raises InvalidRequest."""
-        check_request(request, self.settings.limits)
-        said = plain(request.text)
-        kind = courtesy(said, self._names)
-        if kind is not None:
-            label = "greeting" if kind in {"blank", "greeting"} else "smalltalk"
-            line = "smalltalk" if kind == "pleasantry" else kind
-            return Reading(said=said, text=said, courtesy=line, intent=Intent(label=label, score=1.0))
-        text = plain(conversation.standalone(request.messages))
-        encoding = await self.encode(text)
-        verdicts = await _check_all(self.parts.input_rails, Screening(request=request, text=text, encoding=encoding))
-        intent = self.parts.intent.classify(encoding) if self.parts.intent and encoding else None
-        return Reading(said=said, text=text, encoding=encoding, intent=intent, verdicts=verdicts)
+    async def read(self, request: Request, parts: Parts, *, every: bool = False) -> Reading:
+        """What the request says, and what the input rails say of it; see `Reader.read`."""
+        reader = Reader(
+            limits=self.settings.limits,
+            names=self._names,
+            encode=self._encode_all if parts.encoder is not None else None,
+            intent=parts.intent,
+            budget_ms=self.settings.rails_budget_ms,
+        )
+        return await reader.read(request, parts.input_rails, every=every)
 
-    async def retrieve(self, question: Question) -> Evidence | Abstention:
-        """Question to Evidence: the passages, if they answer the question."""
+    async def retrieve(self, question: Question, parts: Parts) -> Evidence | Abstention | Refusal:
+        """Question to Evidence: the passages, if they answer the question, without those that a rail rejects."""
         persona = self.persona(question.request)
-        if self.parts.retriever is None or question.encoding is None:
+        if parts.retriever is None or question.encoding is None:
             return Evidence(question=question, hits=(), verdicts=question.verdicts)
         library = self.settings.library
         query = Query(encoding=question.encoding, persona=persona.id, works=question.request.works, k=library.passages, token_budget=library.token_budget)
-        evidence = Evidence(question=question, hits=await self.parts.retriever.retrieve(query), verdicts=question.verdicts)
-        verdicts = evidence.verdicts + await _check_all(self.parts.retrieval_rails, evidence)
-        if not evidence.hits or any(enforced(verdict) for verdict in verdicts[len(evidence.verdicts) :]):
+        evidence = Evidence(question=question, hits=await parts.retriever.retrieve(query), verdicts=question.verdicts)
+        found = await check_all(parts.retrieval_rails, evidence, self.settings.rails_budget_ms)
+        verdicts = evidence.verdicts + found
+        if any(verdict.decision == "block" and enforced(verdict) for verdict in found):
+            return Refusal(request=question.request, text=self._refusal(persona, question.request, found), verdicts=verdicts)
+        rejected = {finding.passage for verdict in found if verdict.decision == "modify" and enforced(verdict) for finding in verdict.findings}
+        hits = tuple(hit for hit in evidence.hits if hit.passage.id not in rejected)
+        if not hits or any(verdict.decision == "abstain" and enforced(verdict) for verdict in found):
             return Abstention(question=question, text=self._unknown(persona, question), verdicts=verdicts)
-        return replace(evidence, verdicts=verdicts)
+        return replace(evidence, hits=hits, verdicts=verdicts)
 
-    async def answer(self, evidence: Evidence, clock: _Clock, *, whole: bool = False) -> AsyncGenerator[Event, None]:
-        """Evidence to Answer, Abstention or Refusal: write a draft and verify it as it comes; fall back to quotation where nothing of it holds.
+    async def answer(self, evidence: Evidence, parts: Parts, clock: _Clock, *, whole: bool = False) -> AsyncGenerator[Event, None]:
+        """Evidence to Answer, Abstention or Refusal: write a draft and verify it as it comes.
+
+        A draft that goes wrong before anything of it was shown is written once more, sampled otherwise, or with a word on what was wrong where a rail asks for
+        that; then the fallback writes, where there is one.
 
         `whole` says that nobody looks at the deltas.
         """
         request = evidence.question.request
         persona = self.persona(request)
+        judge, unsupported = parts.judge, self._unsupported(persona, parts)
+        text_checks = tuple(
+            TextCheck(
+                reach=rail.rail.reach,
+                check=rail.check,
+                clearing=rail.rail if isinstance(rail.rail, Clearing) else None,
+                consequence=(rail.consequence or "block") if rail.enforced else "block",
+            )
+            for rail in parts.output_rails
+        )
         prompt = Prompt(
-            messages=self.parts.template.render(persona=persona, evidence=evidence),
+            messages=parts.template.render(persona=persona, evidence=evidence, canary=parts.canary),
             evidence=evidence,
             sampling=self._sampling(request.sampling),
-            template=self.parts.template.reference,
+            template=parts.template.reference,
             # A judge works on the first sentences while the next are written; without one, reading a draft piece by piece only costs time.
-            stream=not whole or self.parts.judge is not None,
+            stream=not whole or judge is not None,
         )
         verdicts = evidence.verdicts
-        for generator in (self.parts.generator, self.parts.fallback):
-            if generator is None:
-                continue
-            frontier = Frontier(evidence, judge=self.parts.judge.judge if self.parts.judge else None, text_checks=self._text_checks)
+        attempts = [(parts.generator, prompt)]
+        second_chance = True
+        if parts.fallback is not None:
+            attempts.append((parts.fallback, prompt))
+        while attempts:
+            generator, asked = attempts.pop(0)
+            frontier = Frontier(evidence, judge=judge.judge if judge else None, text_checks=text_checks, unsupported=unsupported)
             usage: Usage | None = None
-            async with aclosing(_written(generator, prompt, self.parts.template.hidden)) as chunks:
-                async for chunk in chunks:
+            fault: Fault | None = None
+            async with aclosing(written(generator, asked, parts.template.hidden)) as pieces:
+                async for piece in pieces:
                     clock.lap("write")
-                    usage = chunk.usage or usage
-                    cleared = await frontier.push(chunk.text, final=chunk.finish_reason is not None)
+                    usage = piece.usage or usage
+                    fault = piece.fault
+                    cleared = await frontier.push(piece.text, final=piece.final)
                     clock.lap("verify")
                     if cleared:
                         yield Delta(text=cleared)
                     if frontier.blocked or frontier.not_found:
                         break
             verdicts += tuple(frontier.verdicts)
-            if frontier.blocked:
-                apology = ("\n\n" if frontier.released else "") + persona.line("refusal", request.text)
+            if fault is not None:
+                verdicts += (fault_verdict(fault),)
+            if frontier.blocked and frontier.consequence == "block":
+                apology = ("\n\n" if frontier.released else "") + self._refusal(persona, request, (frontier.blocked,))
                 yield Delta(text=apology)
                 yield Refusal(request=request, text=frontier.released + apology, verdicts=verdicts, generator=generator.name, timings=clock.timings())
                 return
-            if frontier.not_found:
+            if frontier.not_found or (frontier.blocked and frontier.consequence == "abstain"):
                 break
-            if frontier.supported and frontier.released.strip():
+            if not frontier.blocked and frontier.supported and frontier.released.strip():
                 draft = Draft(evidence=evidence, text=frontier.draft, generator=generator.name, usage=usage)
                 yield Answer(
                     draft=draft,
@@ -200,16 +239,21 @@ class Chat:
                     timings=clock.timings(),
                 )
                 return
+            if second_chance and generator is parts.generator and (fault is not None or frontier.consequence in {"retry", "rewrite"}):
+                attempts.insert(0, (generator, again(prompt, rewrite=frontier.consequence == "rewrite")))
+                second_chance = False
         text = self._unknown(persona, evidence.question)
         yield Delta(text=text)
         yield Abstention(question=evidence.question, text=text, verdicts=verdicts, timings=clock.timings())
 
     async def encode(self, text: str) -> Encoding | None:
-        """The one encoding of the turn, or None where nothing needs it."""
-        encoder = self.parts.encoder
-        if encoder is None:
-            return None
-        return (await asyncio.get_running_loop().run_in_executor(self.parts.pool, encoder.encode, (text,)))[0]
+        """The one encoding of a text, or None where nothing needs it."""
+        return (await self._encode_all((text,)))[0] if self.parts.encoder is not None else None
+
+    async def _encode_all(self, texts: Sequence[str]) -> list[Encoding]:
+        assert self.parts.encoder is not None
+        encode = partial(self.parts.encoder.encode, texts, safety=True) if self.parts.reads_safety else partial(self.parts.encoder.encode, texts)
+        return await asyncio.get_running_loop().run_in_executor(self.parts.pool, encode)
 
     def persona(self, request: Request) -> Persona:
         """The persona the request names. Raises UnknownModel."""
@@ -218,6 +262,21 @@ class Chat:
         except KeyError:
             known = ", ".join(sorted(self.parts.personas))
             raise UnknownModel(f"There is no persona of that name; the personas are: {known}.", param="model") from None
+
+    def _refusal(self, persona: Persona, request: Request, verdicts: Iterable[Verdict]) -> str:
+        """The persona's no, in the words for the gravest thing that was found; someone in distress is told where to turn."""
+        kind = refused_for(verdicts)
+        text = persona.line(kind, request.text)
+        if kind == "self_harm":
+            chosen = self.settings.help
+            text += "\n\n" + self.parts.help_lines.text(request.country or chosen.country, chosen.lines)
+        return text
+
+    def _unsupported(self, persona: Persona, parts: Parts) -> Consequence:
+        """What follows when the judge objects to a sentence of this persona."""
+        if parts.judge is None:
+            return "drop"
+        return self.settings.personas.unsupported.get(persona.id) or parts.judge.consequence or "drop"
 
     def _unknown(self, persona: Persona, question: Question) -> str:
         outside = question.intent is not None and question.intent.label == "out_of_scope"
@@ -232,28 +291,6 @@ class Chat:
             stop=asked.stop,
             seed=asked.seed,
         )
-
-
-async def _written(generator: Generator, prompt: Prompt, hidden: str | None) -> AsyncGenerator[Chunk, None]:
-    """The generator's chunks without its reasoning; the last one has a finish reason."""
-    visible = ReasoningFilter(*([hidden] if hidden else []))
-    async with aclosing(generator.generate(prompt)) as chunks:
-        async for chunk in chunks:
-            final = chunk.finish_reason is not None
-            text = visible.push(chunk.text, final=final)
-            yield chunk if text == chunk.text else replace(chunk, text=text)
-            if final:
-                return
-    yield Chunk(text=visible.push("", final=True), finish_reason="stop")
-
-
-async def _check_all(rails: tuple[EnforcedRail, ...], subject: object) -> tuple[Verdict, ...]:
-    """Every rail's verdict on the subject. Rails that read different things run side by side."""
-    if not rails:
-        return ()
-    if len(rails) == 1:
-        return (await rails[0].check(subject),)
-    return tuple(await asyncio.gather(*(rail.check(subject) for rail in rails)))
 
 
 class _Clock:

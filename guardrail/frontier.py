@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from guardrail.protocols import Clearing, Judgement
+    from guardrail.settings import Consequence
     from guardrail.types import Evidence, Passage, Sentence, Verdict
 
 _MODEL_MARKERS = re.compile(r"[ \t]*\[\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\]")
 _CONTEXT = 32
 """Characters before the new text that rails are given, so that a word boundary or a look-behind reads as in the whole."""
 _NOT_FOUND = re.compile(r"\W*not found\b", re.IGNORECASE)
+NO_SOURCE = "[no source]"
+"""Stands behind a sentence that no passage supports, where grounding marks such sentences."""
+_WHOLE: frozenset[Consequence] = frozenset({"abstain", "retry", "rewrite"})
+"""What can only follow while nothing has been released."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,51 +40,84 @@ class TextCheck:
     check: Callable[[Claim], Awaitable[Verdict]]
     clearing: Clearing | None = None
     """Tells how far a text is cleared, where the rail knows better than by its reach."""
+    consequence: Consequence = "block"
+    """What follows when it objects."""
 
     def clear(self, text: str, start: int) -> int:
         """Up to where in `text` no match can begin at `start` or later, whatever follows."""
         return len(text) - self.reach if self.clearing is None else self.clearing.clear(text, start=start)
 
 
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """A stretch of the output, and what is shown in its place."""
+
+    start: int
+    end: int
+    shown: str
+
+
 class Frontier:
-    """One draft on its way out. `push` takes what the generator wrote and returns what may be shown."""
+    """One draft on its way out. `push` takes what the generator wrote and returns what may be shown.
+
+    `unsupported` says what follows when the judge objects to a sentence: `drop` leaves it out, `mark` shows it with `NO_SOURCE`, `abstain` and `rewrite` end
+    the draft. Where anything may still end a draft as a whole, nothing is released before its end.
+    """
 
     __slots__ = (
+        "_citations",
         "_draft",
+        "_edits",
         "_evidence",
+        "_held",
         "_judge",
         "_judged",
         "_markers",
         "_output",
         "_pending",
         "_released",
+        "_sentences",
+        "_shown",
         "_text_checks",
+        "_unsupported",
         "blocked",
-        "citations",
+        "consequence",
         "not_found",
-        "sentences",
         "supported",
         "verdicts",
     )
 
-    def __init__(self, evidence: Evidence, *, judge: Callable[[Claim], Awaitable[Judgement]] | None, text_checks: Sequence[TextCheck]) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        *,
+        judge: Callable[[Claim], Awaitable[Judgement]] | None,
+        text_checks: Sequence[TextCheck],
+        unsupported: Consequence = "drop",
+    ) -> None:
         self._evidence = evidence
         self._judge = judge
         self._text_checks = tuple(text_checks)
+        self._unsupported = unsupported
+        self._held = (judge is not None and unsupported in _WHOLE) or any(check.consequence in _WHOLE for check in text_checks)
         self._draft = ""
         self._judged = 0
         self._output = ""
         self._released = 0
+        self._shown = ""
+        self._edits: list[_Edit] = []
         self._pending = ""
         self._markers: dict[str, str] = {}
+        self._sentences: list[Sentence] = []
+        self._citations: list[Citation] = []
         self.blocked: Verdict | None = None
         """The verdict that stopped the draft, if one did."""
+        self.consequence: Consequence | None = None
+        """What follows from that."""
         self.not_found = False
         """Whether the model itself said that the passages do not hold the answer."""
         self.supported = judge is None
         """Whether at least one statement was kept."""
-        self.sentences: list[Sentence] = []
-        self.citations: list[Citation] = []
         self.verdicts: list[Verdict] = []
 
     @property
@@ -90,7 +128,17 @@ class Frontier:
     @property
     def released(self) -> str:
         """Everything that `push` has returned."""
-        return self._output[: self._released]
+        return self._shown
+
+    @property
+    def sentences(self) -> list[Sentence]:
+        """The sentences that were kept, as they stand in `released`."""
+        return [replace(sentence, start=self._place(sentence.start), end=self._place(sentence.end)) for sentence in self._sentences]
+
+    @property
+    def citations(self) -> list[Citation]:
+        """What they rest on, in the same way."""
+        return [replace(citation, answer_start=self._place(citation.answer_start), answer_end=self._place(citation.answer_end)) for citation in self._citations]
 
     async def push(self, text: str, *, final: bool = False) -> str:
         """Take the next piece of the draft; returns the newly cleared text, which may be empty. `final` says that nothing follows."""
@@ -101,6 +149,8 @@ class Frontier:
             self._output += text
         else:
             await self._judge_sentences(self._judge, final=final)
+        if self._held and (not final or self.blocked):
+            return ""
         return await self._release(final=final)
 
     async def _judge_sentences(self, judge: Callable[[Claim], Awaitable[Judgement]], *, final: bool) -> None:
@@ -112,27 +162,33 @@ class Frontier:
             sentence = _MODEL_MARKERS.sub("", rest[start:end]).strip()
             if not sentence:
                 continue
-            if not self.sentences and _NOT_FOUND.match(sentence):
+            if not self._sentences and _NOT_FOUND.match(sentence):
                 self.not_found = True
                 return
             judgement = await judge(Claim(evidence=self._evidence, text=sentence))
             self._take(sentence, judgement, paragraph="\n" in gap)
+            if self.blocked:
+                return
 
     def _take(self, sentence: str, judgement: Judgement, *, paragraph: bool) -> None:
         """Keep the sentence with its citation, hold it back, or drop it."""
         self.verdicts.append(judgement.verdict)
         judged = judgement.sentence
         verdict = judgement.verdict
-        if verdict.decision != "pass" and verdict.mode == "enforce":
+        objects = verdict.decision != "pass" and verdict.mode == "enforce"
+        if objects and self._unsupported in _WHOLE:
+            self.blocked, self.consequence = verdict, self._unsupported
+            return
+        if objects and self._unsupported != "mark":
             self._pending = ""
             return
         separator = ("\n\n" if paragraph else " ") if self._output or self._pending else ""
         if verdict.decision != "pass" or verdict.outcome != "ok":
-            # Grounding runs in shadow or failed open: the sentence is shown, and nothing vouches for it.
+            # Grounding only marks, runs in shadow or failed open: the sentence is shown, and nothing vouches for it.
             self._output += self._pending + separator
             self._pending = ""
-            self.sentences.append(replace(judged, start=len(self._output), end=len(self._output) + len(sentence)))
-            self._output += sentence
+            self._sentences.append(replace(judged, start=len(self._output), end=len(self._output) + len(sentence)))
+            self._output += f"{sentence} {NO_SOURCE}" if objects else sentence
             self.supported = True
             return
         if judged.passage is None:
@@ -147,25 +203,54 @@ class Frontier:
         passage = self._evidence.hits[judged.passage].passage
         marker = self._markers.setdefault(passage.id, f"[{len(self._markers) + 1}]")
         self._output += f" {marker}"
-        self.sentences.append(replace(judged, start=start, end=end))
-        self.citations.append(_citation(marker, passage, judged, start, end))
+        self._sentences.append(replace(judged, start=start, end=end))
+        self._citations.append(_citation(marker, passage, judged, start, end))
         self.supported = True
 
     async def _release(self, *, final: bool) -> str:
-        output = self._output
+        verdicts: list[Verdict] = []
+        safe = len(self._output)
         if self._text_checks:
-            verdicts, safe = await self._check_text(len(output), final=final)
+            verdicts, safe = await self._check_text(len(self._output), final=final)
             if any(_blocks(verdict) for verdict in verdicts):
-                safe = await self._first_block(final=final)
+                verdicts, safe = await self._first_block(final=final)
+                if self._held:
+                    safe = self._released
             elif final:
                 self.verdicts.extend(verdicts)
-        else:
-            safe = len(output)
-        if safe <= self._released:
-            return ""
-        newly = output[self._released : safe]
-        self._released = safe
-        return newly
+        return self._show(safe, verdicts)
+
+    def _show(self, safe: int, verdicts: Sequence[Verdict]) -> str:
+        """Release the output up to `safe`, with what `verdicts` found there masked. A stretch that ends past `safe` is held back as a whole."""
+        shown, place = "", self._released
+        findings = [finding for verdict in verdicts if verdict.decision == "modify" and verdict.mode == "enforce" for finding in verdict.findings]
+        for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
+            if finding.start < place or finding.start >= safe:
+                continue
+            if finding.end > safe:
+                safe = finding.start
+                break
+            edit = _Edit(finding.start, finding.end, f"[{finding.type.upper()}]")
+            self._edits.append(edit)
+            shown += self._output[place : edit.start] + edit.shown
+            place = edit.end
+        if safe > place:
+            shown += self._output[place:safe]
+            place = safe
+        self._released = place
+        self._shown += shown
+        return shown
+
+    def _place(self, offset: int) -> int:
+        """Where a place of the output stands in what was released."""
+        moved = 0
+        for edit in self._edits:
+            if offset <= edit.start:
+                break
+            if offset < edit.end:
+                return edit.start + moved + len(edit.shown)
+            moved += len(edit.shown) - (edit.end - edit.start)
+        return offset + moved
 
     async def _check_text(self, length: int, *, final: bool) -> tuple[list[Verdict], int]:
         """The verdicts on the output up to `length`, and how far it is cleared.
@@ -177,9 +262,9 @@ class Frontier:
         verdicts = []
         for text_check in self._text_checks:
             verdict = await text_check.check(claim)
-            if verdict.decision == "block" and not final:
+            if verdict.decision != "pass" and not final:
                 confirmed = tuple(finding for finding in verdict.findings if finding.start >= new and finding.end < length - start)
-                verdict = replace(verdict, findings=confirmed, decision="block" if confirmed else "pass")
+                verdict = replace(verdict, findings=confirmed, decision=verdict.decision if confirmed else "pass")
             shifted = tuple(replace(finding, start=finding.start + start, end=finding.end + start) for finding in verdict.findings)
             verdicts.append(replace(verdict, findings=shifted) if shifted else verdict)
         return verdicts, length if final else self._clear(length)
@@ -195,8 +280,8 @@ class Frontier:
         start = max(0, self._released - _CONTEXT)
         return start, self._released - start
 
-    async def _first_block(self, *, final: bool) -> int:
-        """How far the output is cleared when a rail blocks: up to the earliest blocked point, so that the cut does not depend on how the draft was split."""
+    async def _first_block(self, *, final: bool) -> tuple[list[Verdict], int]:
+        """The verdicts at the earliest point where a rail blocks, and how far the output is cleared then: neither depends on how the draft was split."""
         low, high = self._released, len(self._output)
         while low < high:
             middle = (low + high) // 2
@@ -211,15 +296,18 @@ class Frontier:
             # Only the end makes it a match: until then all that was open at `high` may have been cleared.
             verdicts, cleared = (await self._check_text(high, final=final))[0], self._clear(high)
         self.verdicts.extend(verdicts)
-        self.blocked = next((verdict for verdict in verdicts if _blocks(verdict)), None)
+        stopped = next((pair for pair in zip(verdicts, self._text_checks, strict=True) if _blocks(pair[0])), None)
+        if stopped is not None:
+            self.blocked, self.consequence = stopped[0], stopped[1].consequence
         # Citations beyond the cut are withdrawn with their sentences.
-        self.sentences = [sentence for sentence in self.sentences if sentence.end <= cleared]
-        self.citations = [citation for citation in self.citations if citation.answer_end <= cleared]
-        return cleared
+        self._sentences = [sentence for sentence in self._sentences if sentence.end <= cleared]
+        self._citations = [citation for citation in self._citations if citation.answer_end <= cleared]
+        return verdicts, cleared
 
 
 def _blocks(verdict: Verdict) -> bool:
-    return verdict.decision == "block" and verdict.mode == "enforce"
+    """Whether a rail that reads characters ends the draft."""
+    return verdict.decision in {"block", "abstain"} and verdict.mode == "enforce"
 
 
 def _citation(marker: str, passage: Passage, judged: Sentence, start: int, end: int) -> Citation:

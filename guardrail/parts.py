@@ -2,86 +2,104 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
-import msgspec
-
+from guardrail import catalogue
+from guardrail.catalogue import Materials
 from guardrail.chat import Parts
 from guardrail.enforcement import EnforcedJudge, EnforcedRail
 from guardrail.errors import ConfigurationError
 from guardrail.generate.quotation import Quotation
-from guardrail.prompts import load_personas, load_templates
-from guardrail.rails.answerable import AnswerableRail
-from guardrail.rails.grounding import GroundingRail
-from guardrail.rails.intent import IntentHead, IntentRail
-from guardrail.rails.keywords import KeywordRail
+from guardrail.prompts import load_help_lines, load_personas, load_templates
+from guardrail.rails.intent import IntentHead
+from guardrail.rails.prompt_leak import new_canary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Executor
 
+    from guardrail.generate.transformers import Constraint
+    from guardrail.leaks.index import LeakIndex
     from guardrail.prompts import Persona, Template
-    from guardrail.protocols import Encoder, Generator, IntentClassifier, Retriever
-    from guardrail.settings import GeneratorSettings, LibrarySettings, RailSettings, Settings
+    from guardrail.protocols import Encoder, Generator, Judge, Retriever
+    from guardrail.rails.heads import SafetyEncoder
+    from guardrail.settings import GeneratorSettings, LibrarySettings, Settings
     from guardrail.types import Stage
 
-STAGES: dict[str, Stage | None] = {"intent": "input", "answerable": "retrieval", "grounding": "output", "keywords": None}
-"""The rails a configuration may name, and where each runs; `keywords` runs where it is told to."""
-RAILS = tuple(STAGES)
+
+@runtime_checkable
+class Closing(Protocol):
+    """A rail that holds connections."""
+
+    async def aclose(self) -> None: ...
 
 
-def check_rails(settings: Settings) -> None:
-    """Refuse a rail that does not exist or is configured wrongly before anything is loaded."""
-    for rail in settings.rails:
-        if rail.id not in RAILS:
-            near = difflib.get_close_matches(rail.id, RAILS, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"the rails are: {', '.join(RAILS)}."
-            raise ConfigurationError(f"rails: there is no rail '{rail.id}'; {hint}")
-        if rail.id == "keywords":
-            _keywords(rail)
-        elif rail.options:
-            raise ConfigurationError(f"rails: '{rail.id}' has no options; remove {', '.join(sorted(rail.options))}.")
-        elif rail.stage is not None and rail.stage != STAGES[rail.id]:
-            raise ConfigurationError(f"rails: '{rail.id}' runs at the stage '{STAGES[rail.id]}', not '{rail.stage}'.")
+def load(
+    settings: Settings,
+    *,
+    personas: Mapping[str, Persona],
+    template: Template,
+    pool: Executor,
+    generator: Generator | None = None,
+    before: Parts | None = None,
+    before_settings: Settings | None = None,
+) -> Parts:
+    """Load every part that the settings ask for; `generator` takes the place of the configured one. Raises GuardrailError.
 
-
-def load(settings: Settings, *, personas: Mapping[str, Persona], template: Template, pool: Executor, generator: Generator | None = None) -> Parts:
-    """Load every part that the settings ask for; `generator` takes the place of the configured one. Raises GuardrailError."""
-    encoder = _encoder(settings.library)
-    retriever = _retriever(settings.library, encoder, pool) if encoder is not None else None
+    What `before`, loaded for `before_settings`, has and the settings leave as it is, is used on.
+    """
+    same_library = before is not None and before_settings is not None and before_settings.library == settings.library
+    encoder = before.encoder if before is not None and before.encoder is not None else _encoder(settings.library)
+    retriever = before.retriever if before is not None and same_library else _retriever(settings.library, encoder, pool)
     quotation = _quotation(personas, encoder, settings.generator) if retriever is not None else None
-    intent: IntentClassifier | None = None
-    judge: EnforcedJudge | None = None
+    if generator is None and before is not None and before_settings is not None and before_settings.generator == settings.generator:
+        generator = before.generator if settings.generator.kind != "quotation" else None
     rails: dict[Stage, list[EnforcedRail]] = {"input": [], "retrieval": [], "output": []}
-    for entry in settings.rails:
-        if entry.id == "keywords":
-            rail = _keywords(entry)
-            rails[rail.stage].append(EnforcedRail(rail, entry))
-        elif encoder is None or retriever is None:
+    judge: EnforcedJudge | None = None
+    library = retriever is not None
+    reads_intent = library and any(entry.id == "intent" for entry in settings.rails)
+    reads_safety = library and any(catalogue.kind_of(entry).reads_safety for entry in settings.rails)
+    canary = new_canary() if any(entry.id == "prompt_leak" for entry in settings.rails) else ""
+    leak_index = _leak_index(settings.generator)
+    materials = Materials(
+        pool=pool,
+        leak_index=leak_index,
+        own_words=tuple(wording for persona in personas.values() for wording in persona.wordings),
+        encoder=encoder if library else None,
+        secrets=tuple(template.system_prompt(persona) for persona in personas.values()),
+        public=tuple(text for persona in personas.values() for text in (persona.field, persona.description, *persona.topics)),
+        canary=canary,
+        intent=IntentHead.load(cast("SafetyEncoder", encoder)) if reads_intent else None,
+        is_framing=quotation.is_framing if quotation else None,
+    )
+    for number, entry in enumerate(settings.rails):
+        kind = catalogue.kind_of(entry)
+        if (kind.encoded and not library) or catalogue.is_replaced(number, settings):
             continue
-        elif entry.id == "intent":
-            intent = IntentHead.load(encoder)
-            rails["input"].append(EnforcedRail(IntentRail(intent, encoder), entry))
-        elif entry.id == "answerable":
-            rails["retrieval"].append(EnforcedRail(AnswerableRail(encoder, threshold=entry.threshold), entry))
+        rail = catalogue.load(entry, materials)
+        if kind.id == "grounding":
+            judge = EnforcedJudge(cast("Judge", rail), entry, consequence=kind.consequence(entry), decision=kind.decision(entry))
         else:
-            judge = EnforcedJudge(GroundingRail(encoder, pool=pool, threshold=entry.threshold, is_framing=quotation.is_framing if quotation else None), entry)
-    generator = generator or _generator(settings.generator, quotation)
+            enforced = EnforcedRail(rail, entry, consequence=kind.consequence(entry), decision=kind.decision(entry), seeks_hidden=kind.seeks_hidden)
+            rails[kind.stage(entry)].append(enforced)
+    generator = generator or _generator(settings.generator, quotation, leak_index)
     return Parts(
         personas=personas,
         template=template,
+        help_lines=load_help_lines(),
         generator=generator,
         fallback=quotation if generator is not quotation else None,
         encoder=encoder,
         retriever=retriever,
-        intent=intent,
+        intent=materials.intent,
         judge=judge,
         input_rails=tuple(rails["input"]),
         retrieval_rails=tuple(rails["retrieval"]),
         output_rails=tuple(rails["output"]),
         pool=pool,
+        reads_safety=reads_safety,
+        canary=canary,
     )
 
 
@@ -94,7 +112,9 @@ def _encoder(library: LibrarySettings) -> Encoder | None:
     return MiniLM()
 
 
-def _retriever(library: LibrarySettings, encoder: Encoder, pool: Executor) -> Retriever:
+def _retriever(library: LibrarySettings, encoder: Encoder | None, pool: Executor) -> Retriever | None:
+    if encoder is None or (library.index is None and library.vector_store is None):
+        return None
     if library.vector_store is not None:
         from guardrail.index.langchain import LangChainRetriever  # noqa: PLC0415 - loads langchain
 
@@ -106,13 +126,17 @@ def _retriever(library: LibrarySettings, encoder: Encoder, pool: Executor) -> Re
     return LibraryRetriever(folder, encoder, executor=pool, reload_seconds=library.reload_seconds)
 
 
-async def give_back(parts: Parts) -> None:
-    """Close what holds files, memory or connections."""
-    await parts.generator.aclose()
+async def give_back(parts: Parts, *, but: Parts | None = None) -> None:
+    """Close what holds files, memory or connections; not what `but` uses too."""
+    if but is None or parts.generator is not but.generator:
+        await parts.generator.aclose()
     if parts.fallback is not None:
         await parts.fallback.aclose()
+    for rail in parts.rails:
+        if isinstance(rail.rail, Closing):
+            await rail.rail.aclose()
     close = getattr(parts.retriever, "close", None)
-    if close is not None:
+    if close is not None and (but is None or parts.retriever is not but.retriever):
         close()
 
 
@@ -136,33 +160,26 @@ def choose_template(settings: Settings) -> Template:
     return templates[name]
 
 
-def _keywords(entry: RailSettings) -> KeywordRail:
-    unknown = sorted(set(entry.options) - {"phrases", "patterns", "max_length"})
-    if unknown:
-        raise ConfigurationError(f"rails: 'keywords' has no option '{unknown[0]}'; it has phrases, patterns and max_length.")
-    if entry.stage not in {"input", "output"}:
-        raise ConfigurationError("rails: 'keywords' needs a stage, input or output.")
-    try:
-        options = msgspec.convert(entry.options, KeywordOptions)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"rails: the options of 'keywords' are wrong: {error}.") from None
-    return KeywordRail(entry.stage, options.phrases, options.patterns, max_length=options.max_length)
-
-
-class KeywordOptions(msgspec.Struct, frozen=True):
-    """The `options` of a `keywords` rail."""
-
-    phrases: tuple[str, ...] = ()
-    patterns: tuple[str, ...] = ()
-    max_length: int = 200
-
-
 def _quotation(personas: Mapping[str, Persona], encoder: Encoder | None, chosen: GeneratorSettings) -> Quotation:
     lead_ins = {persona.id: persona.lead_ins for persona in personas.values()}
     return Quotation(lead_ins=lead_ins, encoder=encoder, max_tokens=chosen.max_tokens)
 
 
-def _generator(chosen: GeneratorSettings, quotation: Quotation | None) -> Generator:
+def _leak_index(chosen: GeneratorSettings) -> LeakIndex | None:
+    """The leak index that the settings name. Raises ConfigurationError where it is damaged, or not the one of the model."""
+    index: LeakIndex | None = None
+    if chosen.leak_index is not None:
+        from guardrail.leaks.index import LeakIndex  # noqa: PLC0415 - not needed without one
+
+        index = LeakIndex.open(Path(chosen.leak_index))
+    if chosen.kind == "transformers" and chosen.model is not None and Path(chosen.model).is_dir():
+        from guardrail.leaks.index import require  # noqa: PLC0415
+
+        require(Path(chosen.model), index)
+    return index
+
+
+def _generator(chosen: GeneratorSettings, quotation: Quotation | None, leak_index: LeakIndex | None) -> Generator:
     if chosen.kind == "openai":
         from guardrail.generate.openai import OpenAIGenerator  # noqa: PLC0415 - loads aiohttp
 
@@ -180,8 +197,18 @@ def _generator(chosen: GeneratorSettings, quotation: Quotation | None) -> Genera
         from guardrail.generate.transformers import TransformersGenerator  # noqa: PLC0415 - loads torch when it starts
 
         assert chosen.model is not None
+        constraint: Constraint | None = None
+        if leak_index is not None and leak_index.manifest.tokens is not None:
+            from guardrail.generate.memfree import MemFree  # noqa: PLC0415 - loads torch
+
+            constraint = MemFree(leak_index)
         return TransformersGenerator(
-            model=chosen.model, adapters=chosen.adapters, quantize=chosen.quantize, batch=chosen.batch, timeout_seconds=chosen.timeout_seconds
+            model=chosen.model,
+            adapters=chosen.adapters,
+            quantize=chosen.quantize,
+            batch=chosen.batch,
+            timeout_seconds=chosen.timeout_seconds,
+            constraint=constraint,
         )
     if quotation is None:
         raise ConfigurationError("generator.kind is quotation and there is no library to quote from: set library.index, or another generator.")

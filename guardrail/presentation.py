@@ -95,11 +95,13 @@ def timings_object(timings: Timings) -> dict[str, float]:
 
 
 def check_object(check: Check) -> dict[str, Any]:
-    """The object that `check` prints, without its `id`. `sentiment` is null until a rail reads it."""
+    """The object that `check` prints, without its `id`. `intent` and `sentiment` are null where no rail reads them."""
     found: dict[str, Any] = {
         "decision": check.decision,
         "intent": {"label": check.intent.label, "score": _rounded(check.intent.score)} if check.intent else None,
-        "sentiment": None,
+        "sentiment": {"label": check.sentiment.label, "score": _rounded(check.sentiment.score), "distress": _rounded(check.sentiment.distress)}
+        if check.sentiment
+        else None,
         "verdicts": [verdict_object(verdict) for verdict in check.verdicts],
     }
     if check.sentences is not None:

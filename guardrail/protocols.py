@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
-    from guardrail.types import Encoding, Evidence, Hit, Intent, Message, Request, Sampling, Sentence, Stage, Usage, Verdict
+    from guardrail.types import Encoding, Evidence, Finding, Hit, Intent, Message, Request, Sampling, Sentence, Stage, Usage, Verdict
 
 Need = Literal["encoding", "passages"]
 
@@ -35,8 +35,8 @@ class Encoder(Protocol):
         """Longest input in tokens, special tokens included."""
         ...
 
-    def encode(self, texts: Sequence[str]) -> list[Encoding]:
-        """One Encoding a text, in order. Longer texts are cut at `max_tokens`."""
+    def encode(self, texts: Sequence[str], *, safety: bool = False) -> list[Encoding]:
+        """One Encoding a text, in order. Longer texts are cut at `max_tokens`. With `safety` they carry what the classifiers read, too."""
         ...
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
@@ -179,6 +179,19 @@ class Judge(Rail["Claim"], Protocol):
     """A grounding rail: an output rail that also says which passage supports a sentence."""
 
     async def judge(self, claim: Claim) -> Judgement: ...
+
+
+@runtime_checkable
+class Masker(Protocol):
+    """An input rail whose findings are taken out of the conversation before a model reads it."""
+
+    def find(self, text: str, *, start: int = 0) -> tuple[Finding, ...]:
+        """What stands in `text` at `start` or later."""
+        ...
+
+    def masked(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """Those of `findings` that are to be taken out."""
+        ...
 
 
 class IntentClassifier(Protocol):

@@ -60,6 +60,8 @@ class GeneratorSettings:
     base_url: str | None = None
     """openai: e.g. `http://127.0.0.1:8001/v1`."""
     api_key: str | None = None
+    leak_index: str | None = None
+    """A folder that `guardrail leaks build` made of what the model was trained on: the `leak` rail reads it, and the transformers backend decodes under it."""
     adapters: tuple[AdapterSettings, ...] = ()
     quantize: Literal["none", "4bit"] = "none"
     template: str = "grounded"
@@ -75,6 +77,11 @@ class GeneratorSettings:
     """transformers: how many requests decode together."""
 
 
+Consequence = Literal["block", "redact", "abstain", "retry", "rewrite", "drop", "mark"]
+"""What follows when a rail objects: a refusal; the findings masked; "I do not know"; the draft once more, sampled otherwise, or with a word on what was wrong;
+the sentence left out; the sentence shown without a citation."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RailSettings:
     """One rail of the pipeline."""
@@ -83,7 +90,7 @@ class RailSettings:
     stage: Stage | None = None
     """None: the rail's own stage."""
     mode: Mode = "enforce"
-    on_fail: Literal["block", "abstain"] | None = None
+    on_fail: Consequence | None = None
     """None: the rail's own choice."""
     on_error: Literal["closed", "open"] = "closed"
     threshold: Share | None = None
@@ -111,6 +118,37 @@ class PersonaSettings:
     """Names to offer; empty means all."""
     first: str = "plato"
     """Who stands first where personas are listed, if he is offered."""
+    unsupported: dict[str, Literal["drop", "mark", "rewrite", "abstain"]] = field(default_factory=dict)
+    """By persona: what follows when no passage supports a sentence; else `on_fail` of the grounding rail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelpLine:
+    """Whom someone in distress can call or write to."""
+
+    name: str
+    contact: str
+    """A telephone number or an address, as it is shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelpSettings:
+    """What is named to someone in distress."""
+
+    country: str | None = None
+    """ISO 3166 code of the country whose help lines are named, e.g. `GB`; None names an international directory."""
+    lines: tuple[HelpLine, ...] = ()
+    """The deployment's own, e.g. a school's counsellor; they are named first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictLogSettings:
+    """A file with one JSON line a turn: what was decided and why."""
+
+    path: str | None = None
+    """None: no log."""
+    text: bool = False
+    """Whether it holds what users wrote and what was answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +184,23 @@ class Settings:
     personas: PersonaSettings = PersonaSettings()
     library: LibrarySettings = LibrarySettings()
     generator: GeneratorSettings = GeneratorSettings()
-    rails: tuple[RailSettings, ...] = (RailSettings(id="intent"), RailSettings(id="answerable"), RailSettings(id="grounding"))
+    rails: tuple[RailSettings, ...] = (
+        RailSettings(id="control_tokens"),
+        RailSettings(id="personal_data", stage="input"),
+        RailSettings(id="intent"),
+        RailSettings(id="attack"),
+        RailSettings(id="harm"),
+        RailSettings(id="sentiment"),
+        RailSettings(id="planted"),
+        RailSettings(id="answerable"),
+        RailSettings(id="grounding"),
+        RailSettings(id="prompt_leak"),
+        RailSettings(id="personal_data", stage="output"),
+    )
+    rails_budget_ms: Positive = 5000
+    """Longest time that all input rails, and again all retrieval rails, may take together; past it the turn is an error, as when a rail fails closed."""
+    help: HelpSettings = HelpSettings()
+    verdict_log: VerdictLogSettings = VerdictLogSettings()
     limits: LimitSettings = LimitSettings()
     server: ServerSettings = ServerSettings()
     workers: Positive = 2
@@ -158,6 +212,8 @@ class Settings:
             raise ConfigurationError(f"generator.model is missing: the {generator.kind} generator needs a model.")
         if generator.kind == "openai" and not generator.base_url:
             raise ConfigurationError("generator.base_url is missing: the openai generator needs a server, e.g. http://127.0.0.1:8001/v1.")
+        if any(rail.id == "leak" for rail in self.rails) and generator.leak_index is None:
+            raise ConfigurationError("generator.leak_index is missing: the leak rail needs the index that `guardrail leaks build` made of the training corpus.")
         if self.library.index is not None and not self.library.index.strip():
             raise ConfigurationError("library.index is empty: give 'builtin', a folder, or null.")
 

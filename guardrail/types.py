@@ -13,7 +13,7 @@ All are frozen, slotted and keyword-only. Offsets count Unicode code points, `st
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 Role = Literal["system", "user", "assistant"]
 Stage = Literal["input", "retrieval", "output", "decode"]
 Decision = Literal["pass", "modify", "abstain", "block"]
-Outcome = Literal["ok", "error", "timeout", "skipped"]
+Outcome = Literal["ok", "error", "timeout", "skipped", "bypassed"]
+"""`error` and `timeout`: the rail failed in shadow mode; `bypassed`: it failed and fails open; `skipped`: an earlier rail had already decided."""
 Mode = Literal["enforce", "shadow"]
+SentimentLabel = Literal["negative", "neutral", "positive"]
 ReplyKind = Literal["answer", "abstention", "refusal", "smalltalk"]
 
 
@@ -47,6 +49,19 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tightening:
+    """One rail as a caller wants it for one request: stricter than the deployment has it, never looser. None leaves a choice as it is."""
+
+    rail: str
+    stage: Stage | None = None
+    """None: wherever the rail runs."""
+    mode: Literal["enforce"] | None = None
+    on_error: Literal["closed"] | None = None
+    threshold: float | None = None
+    """Highest score that passes, at most the deployment's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What arrived; nothing has been checked. The last message is the one to answer."""
 
@@ -56,6 +71,10 @@ class Request:
     sampling: Sampling = Sampling()
     works: tuple[str, ...] = ()
     """Titles of the works to answer from; empty means all of the persona's."""
+    rails: tuple[Tightening, ...] = ()
+    """Rails that this request wants stricter."""
+    country: str | None = None
+    """ISO 3166 code of where the user is, if the caller knows: whose help lines are named to someone in distress."""
 
     @property
     def text(self) -> str:
@@ -74,6 +93,8 @@ class Encoding:
     """Token states for late interaction, shape (n, token_dimensions), each row of unit length; special tokens, punctuation and function words are left out."""
     spans: NDArray[np.int32]
     """Where each token stands in `text`, shape (n, 2)."""
+    safety: NDArray[np.float32] | None = None
+    """What the classifiers read: one vector a window of the whole text, shape (windows, dimensions). None where it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +103,17 @@ class Intent:
 
     label: str
     score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentiment:
+    """How a text feels."""
+
+    label: SentimentLabel
+    score: float
+    """Probability of the label, 0 to 1."""
+    distress: float = 0.0
+    """Probability that whoever wrote it is in distress, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +157,8 @@ class Question:
     encoding: Encoding | None = field(default=None, compare=False, repr=False)
     """None where no rail and no library needs the encoder."""
     verdicts: tuple[Verdict, ...] = ()
+    vault: Any = field(default=None, compare=False, repr=False)
+    """Personal data that was taken out of `request` and `text` (`guardrail.rails.vault.Vault`), None where there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,6 +338,8 @@ class Check:
     verdicts: tuple[Verdict, ...]
     sentences: tuple[Sentence, ...] | None = None
     """None for an input check."""
+    sentiment: Sentiment | None = None
+    """None where no rail reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

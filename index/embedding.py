@@ -1,4 +1,4 @@
-"""Vectors and token states by passage text: kept from the last generation, resumed from an interrupted build, or computed.
+"""Vectors, token states and sentence vectors by passage text: kept from the last generation, resumed from an interrupted build, or computed.
 
 What is computed is checkpointed in `staging/embedded-FINGERPRINT/N/`, a folder that appears whole or not at all, so a build that is killed loses seconds.
 """
@@ -13,14 +13,24 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from guardrail import sentences
 from guardrail.index.encoder import pack, unit
-from guardrail.index.generation import TOKEN_OFFSETS, TOKENS, VECTORS, Generation, file_entry, mapped
+from guardrail.index.generation import (
+    SENTENCE_OFFSETS,
+    SENTENCE_TOKENS,
+    SENTENCE_VECTORS,
+    TOKEN_OFFSETS,
+    TOKENS,
+    VECTORS,
+    Generation,
+    file_entry,
+    mapped,
+)
 from guardrail.index.publish import sync
 
 if TYPE_CHECKING:
@@ -33,7 +43,8 @@ if TYPE_CHECKING:
 
 _KEYS = "keys.npy"
 _DIGEST = "sha256"
-_ARRAYS = (_KEYS, VECTORS, TOKENS, TOKEN_OFFSETS)
+_ARRAYS = (VECTORS, TOKENS, TOKEN_OFFSETS, SENTENCE_VECTORS, SENTENCE_TOKENS, SENTENCE_OFFSETS)
+"""Files of a shard, in the order of `_Shard`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +99,52 @@ class Piece:
         return "".join(f"{self.title}. {self.text[start:end]}" for start, end in first)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedding:
+    """A passage after the encoder."""
+
+    encoding: Encoding
+    sentences: NDArray[np.float32]
+    """A vector a sentence, shape (s, dimensions), unit length, s > 0."""
+    lengths: NDArray[np.int32]
+    """How many of the encoding's token states belong to each sentence, shape (s,)."""
+
+
 _Batch = list[Piece]
 
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
+    """Embeddings of n passages with m token states and s sentences, packed."""
+
     vectors: NDArray[np.float16]
     tokens: NDArray[Any]
     offsets: NDArray[np.int64]
+    """Shape (n + 1,): where each passage's token states begin, as `sentence_offsets` its sentences."""
+    sentences: NDArray[np.int8]
+    lengths: NDArray[np.int32]
+    sentence_offsets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, embeddings: Sequence[Embedding]) -> _Shard:
+        """`embeddings`, of which there is one at least, packed."""
+        packed = [pack(embedding.encoding.tokens) for embedding in embeddings]
+        return cls(
+            np.stack([embedding.encoding.vector for embedding in embeddings]).astype(np.float16),
+            np.concatenate(packed),
+            np.cumsum([0, *map(len, packed)], dtype=np.int64),
+            np.concatenate([pack(embedding.sentences) for embedding in embeddings]),
+            np.concatenate([embedding.lengths for embedding in embeddings]),
+            np.cumsum([0, *(len(embedding.lengths) for embedding in embeddings)], dtype=np.int64),
+        )
+
+    def states_of(self, row: int) -> slice:
+        """Where the token states of a passage stand."""
+        return slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+
+    def sentences_of(self, row: int) -> slice:
+        """Where the sentences of a passage stand."""
+        return slice(int(self.sentence_offsets[row]), int(self.sentence_offsets[row + 1]))
 
 
 class Embeddings:
@@ -117,7 +166,17 @@ class Embeddings:
         if generation.manifest.encoder.fingerprint != self._encoder.fingerprint or generation.tokens.dtype != self._dtype:
             return
         keys = np.frombuffer(b"".join(Piece(text, title, whole).key for text, title, whole in generation.pieces()), np.uint8).reshape(-1, 32)
-        self._add(keys, _Shard(generation.vectors, generation.tokens, generation.token_offsets))
+        self._add(
+            keys,
+            _Shard(
+                generation.vectors,
+                generation.tokens,
+                generation.token_offsets,
+                generation.sentence_vectors,
+                generation.sentence_tokens,
+                generation.sentence_offsets,
+            ),
+        )
 
     def compute(self, pieces: Iterable[Piece], report: Report, pace: Pace) -> None:
         """Encode `pieces`, longest first.
@@ -129,9 +188,9 @@ class Embeddings:
         report(Progress(step="embed", done=0, total=total))
         began = saved = time.monotonic()
         done = tokens_done = 0
-        pending: list[tuple[bytes, Encoding]] = []
-        for part, encodings in self._encoded([todo[start : start + pace.batch] for start in range(0, total, pace.batch)], pace.workers or _cores()):
-            pending += [(piece.key, encoding) for piece, encoding in zip(part, encodings, strict=True)]
+        pending: list[tuple[bytes, Embedding]] = []
+        for part, embedded in self._encoded([todo[start : start + pace.batch] for start in range(0, total, pace.batch)], pace.workers or _cores()):
+            pending += [(piece.key, embedding) for piece, embedding in zip(part, embedded, strict=True)]
             done += len(part)
             tokens_done += sum(piece.tokens for piece in part)
             now = time.monotonic()
@@ -143,10 +202,10 @@ class Embeddings:
             left = spent * (tokens_total - tokens_done) / max(1, tokens_done)
             report(Progress(step="embed", done=done, total=total, rate=done / spent, seconds_left=left))
 
-    def _encoded(self, batches: Sequence[_Batch], workers: int) -> Iterator[tuple[_Batch, list[Encoding]]]:
-        """Batches with their encodings, in order; `workers` are in the encoder at once, and few wait to be taken."""
+    def _encoded(self, batches: Sequence[_Batch], workers: int) -> Iterator[tuple[_Batch, list[Embedding]]]:
+        """Batches with their embeddings, in order; `workers` are in the encoder at once, and few wait to be taken."""
         pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="embed")
-        running: deque[tuple[_Batch, Future[list[Encoding]]]] = deque()
+        running: deque[tuple[_Batch, Future[list[Embedding]]]] = deque()
         try:
             for batch in batches:
                 running.append((batch, pool.submit(encode, self._encoder, batch)))
@@ -161,18 +220,18 @@ class Embeddings:
     def write(self, folder: Path, keys: Sequence[bytes]) -> int:
         """Write the arrays of a generation, one row a key, and return how many token states they hold."""
         places = [self._places[key] for key in keys]
-        counts = [int(self._shards[shard].offsets[row + 1] - self._shards[shard].offsets[row]) for shard, row in places]
-        offsets = np.zeros(len(keys) + 1, np.int64)
-        np.cumsum(counts, out=offsets[1:])
+        placed = [(self._shards[shard], row) for shard, row in places]
+        states, cut = [shard.states_of(row) for shard, row in placed], [shard.sentences_of(row) for shard, row in placed]
+        offsets, sentence_offsets = _offsets(states), _offsets(cut)
+        tokens, total = int(offsets[-1]), int(sentence_offsets[-1])
+        encoder, stored = self._encoder, pack(np.zeros((0, self._encoder.dimensions), np.float32)).dtype
         np.save(folder / TOKEN_OFFSETS, offsets, allow_pickle=False)
-        _fill(folder / VECTORS, (len(keys), self._encoder.dimensions), np.dtype(np.float16), (self._shards[s].vectors[r : r + 1] for s, r in places))
-        _fill(
-            folder / TOKENS,
-            (int(offsets[-1]), self._encoder.token_dimensions),
-            self._dtype,
-            (self._shards[s].tokens[self._shards[s].offsets[r] : self._shards[s].offsets[r + 1]] for s, r in places),
-        )
-        return int(offsets[-1])
+        np.save(folder / SENTENCE_OFFSETS, sentence_offsets, allow_pickle=False)
+        _fill(folder / VECTORS, (len(keys), encoder.dimensions), np.dtype(np.float16), (shard.vectors[row : row + 1] for shard, row in placed))
+        _fill(folder / TOKENS, (tokens, encoder.token_dimensions), self._dtype, (shard.tokens[at] for (shard, _), at in zip(placed, states, strict=True)))
+        _fill(folder / SENTENCE_VECTORS, (total, encoder.dimensions), stored, (shard.sentences[at] for (shard, _), at in zip(placed, cut, strict=True)))
+        _fill(folder / SENTENCE_TOKENS, (total,), np.dtype(np.int32), (shard.lengths[at] for (shard, _), at in zip(placed, cut, strict=True)))
+        return tokens
 
     def _add(self, keys: NDArray[np.uint8], shard: _Shard) -> None:
         number = len(self._shards)
@@ -191,24 +250,27 @@ class Embeddings:
     def _load(self, folder: Path) -> None:
         if (folder / _DIGEST).read_text(encoding="ascii") != _digest(folder):
             raise ValueError("the checkpoint has changed")
-        keys, vectors, tokens, offsets = (mapped(folder / name) for name in _ARRAYS)
-        n = len(keys)
-        if keys.shape != (n, 32) or vectors.shape != (n, self._encoder.dimensions) or offsets.shape != (n + 1,) or tokens.dtype != self._dtype:
+        keys = mapped(folder / _KEYS)
+        shard = _Shard(*(mapped(folder / name) for name in _ARRAYS))
+        n, dimensions = len(keys), self._encoder.dimensions
+        if (
+            keys.shape != (n, 32)
+            or shard.vectors.shape != (n, dimensions)
+            or shard.offsets.shape != (n + 1,)
+            or shard.tokens.dtype != self._dtype
+            or shard.sentence_offsets.shape != (n + 1,)
+            or shard.sentences.shape != (len(shard.lengths), dimensions)
+        ):
             raise ValueError("the checkpoint has another shape")
-        self._add(keys, _Shard(vectors, tokens, offsets))
+        self._add(keys, shard)
 
-    def _checkpoint(self, pending: Sequence[tuple[bytes, Encoding]]) -> None:
+    def _checkpoint(self, pending: Sequence[tuple[bytes, Embedding]]) -> None:
         aside = self._folder / f"unfinished-{uuid.uuid4().hex}"
         aside.mkdir(parents=True)
-        packed = [pack(encoding.tokens) for _, encoding in pending]
-        arrays: tuple[NDArray[Any], ...] = (
-            np.frombuffer(b"".join(key for key, _ in pending), np.uint8).reshape(-1, 32),
-            np.stack([encoding.vector for _, encoding in pending]).astype(np.float16),
-            np.concatenate(packed),
-            np.cumsum([0, *map(len, packed)], dtype=np.int64),
-        )
-        for name, array in zip(_ARRAYS, arrays, strict=True):
-            np.save(aside / name, array, allow_pickle=False)
+        np.save(aside / _KEYS, np.frombuffer(b"".join(key for key, _ in pending), np.uint8).reshape(-1, 32), allow_pickle=False)
+        shard = _Shard.of([embedding for _, embedding in pending])
+        for name, field in zip(_ARRAYS, fields(shard), strict=True):
+            np.save(aside / name, getattr(shard, field.name), allow_pickle=False)
         (aside / _DIGEST).write_text(_digest(aside), encoding="ascii")
         for path in aside.iterdir():
             sync(path)
@@ -218,15 +280,29 @@ class Embeddings:
         self._load(final)
 
 
-def encode(encoder: Encoder, batch: Sequence[Piece]) -> list[Encoding]:
-    """One Encoding a piece. The vector of a piece with an opening is the mean of the two, at unit length."""
+def encode(encoder: Encoder, batch: Sequence[Piece]) -> list[Embedding]:
+    """One Embedding a piece. The vector of a piece with an opening is the mean of the two, at unit length."""
     openings = [piece.opening for piece in batch if piece.opening]
-    encodings = encoder.encode([*(piece.text for piece in batch), *openings])
-    drawn = iter(encodings[len(batch) :])
+    cuts = [sentences.spans(piece.text) or [(0, len(piece.text))] for piece in batch]
+    # A piece of one sentence has been encoded already.
+    single = [piece.text[start:end] for piece, cut in zip(batch, cuts, strict=True) if len(cut) > 1 for start, end in cut]
+    encodings = iter(encoder.encode([*(piece.text for piece in batch), *openings, *single]))
+    whole = [next(encodings) for _ in batch]
+    drawn = [next(encodings).vector if piece.opening else None for piece in batch]
     return [
-        replace(encoding, vector=unit(encoding.vector + next(drawn).vector)) if piece.opening else encoding
-        for piece, encoding in zip(batch, encodings[: len(batch)], strict=True)
+        Embedding(
+            encoding=encoding if opening is None else replace(encoding, vector=unit(encoding.vector + opening)),
+            sentences=np.stack([next(encodings).vector for _ in cut]) if len(cut) > 1 else encoding.vector[None],
+            lengths=_lengths(cut, encoding),
+        )
+        for encoding, opening, cut in zip(whole, drawn, cuts, strict=True)
     ]
+
+
+def _lengths(cut: Sequence[tuple[int, int]], encoding: Encoding) -> NDArray[np.int32]:
+    """How many of the token states stand in each of the sentences at `cut`."""
+    numbers = np.searchsorted([end for _, end in cut[:-1]], encoding.spans[:, 0], side="right")
+    return np.bincount(numbers, minlength=len(cut)).astype(np.int32)
 
 
 def _cores() -> int:
@@ -234,10 +310,15 @@ def _cores() -> int:
 
 
 def _digest(folder: Path) -> str:
-    return hashlib.sha256("".join(file_entry(folder / name).sha256 for name in _ARRAYS).encode()).hexdigest()
+    return hashlib.sha256("".join(file_entry(folder / name).sha256 for name in (_KEYS, *_ARRAYS)).encode()).hexdigest()
 
 
-def _fill(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], parts: Iterator[NDArray[Any]]) -> None:
+def _offsets(parts: Sequence[slice]) -> NDArray[np.int64]:
+    """Where each of `parts` begins when they stand one after the other, and where the last one ends."""
+    return np.cumsum([0, *(part.stop - part.start for part in parts)], dtype=np.int64)
+
+
+def _fill(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterator[NDArray[Any]]) -> None:
     """Write a .npy file part by part; it may be larger than memory."""
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})

@@ -1,7 +1,8 @@
 """One generation of an index: an immutable folder that a build made and readers open.
 
     DIR/CURRENT                    name of the generation in use
-    DIR/generations/NAME/          manifest.json, passages.sqlite, vectors.npy, tokens.npy, token_offsets.npy, sparse/
+    DIR/generations/NAME/          manifest.json, passages.sqlite, vectors.npy, tokens.npy, token_offsets.npy, sparse/,
+                                   sentence_vectors.npy, sentence_tokens.npy, sentence_offsets.npy
 
 NAME ends in the SHA-256 of manifest.json and the manifest holds the SHA-256 of every other file, so no byte can change unseen.
 Nothing here is unpickled: arrays are plain .npy, the rest is JSON and SQLite.
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 2
+FORMAT = 3
 CURRENT = "CURRENT"
 GENERATIONS = "generations"
 STAGING = "staging"
@@ -43,6 +44,9 @@ PASSAGES = "passages.sqlite"
 VECTORS = "vectors.npy"
 TOKENS = "tokens.npy"
 TOKEN_OFFSETS = "token_offsets.npy"  # noqa: S105  a file name, no password
+SENTENCE_VECTORS = "sentence_vectors.npy"
+SENTENCE_TOKENS = "sentence_tokens.npy"
+SENTENCE_OFFSETS = "sentence_offsets.npy"
 SPARSE = "sparse"
 
 _NAME = re.compile(r"[0-9TZ]{8,40}-([0-9a-f]{16})")
@@ -117,6 +121,9 @@ class Generation:
         self.vectors: NDArray[np.float16] = mapped(path / VECTORS)
         self.tokens: NDArray[Any] = mapped(path / TOKENS)
         self.token_offsets: NDArray[np.int64] = mapped(path / TOKEN_OFFSETS)
+        self.sentence_vectors: NDArray[np.int8] = mapped(path / SENTENCE_VECTORS)
+        self.sentence_tokens: NDArray[np.int32] = mapped(path / SENTENCE_TOKENS)
+        self.sentence_offsets: NDArray[np.int64] = mapped(path / SENTENCE_OFFSETS)
         self._check_shapes()
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -271,18 +278,25 @@ class Generation:
 
     def _check_shapes(self) -> None:
         n, encoder = self.manifest.passages, self.manifest.encoder
-        offsets = self.token_offsets
+        sentences = len(self.sentence_vectors)
         if (
             self.vectors.shape != (n, encoder.dimensions)
             or self.vectors.dtype != np.float16
             or self.tokens.shape != (self.manifest.tokens, encoder.token_dimensions)
-            or offsets.shape != (n + 1,)
-            or offsets.dtype != np.int64
-            or offsets[0] != 0
-            or offsets[-1] != self.manifest.tokens
-            or bool((np.diff(offsets) < 0).any())
+            or not _are_offsets(self.token_offsets, n, self.manifest.tokens)
+            or self.sentence_vectors.shape != (sentences, encoder.dimensions)
+            or self.sentence_vectors.dtype != np.int8
+            or not _are_offsets(self.sentence_offsets, n, sentences)
+            or self.sentence_tokens.shape != (sentences,)
+            or self.sentence_tokens.dtype != np.int32
+            or not np.array_equal(np.concatenate([[0], np.cumsum(self.sentence_tokens)])[self.sentence_offsets], self.token_offsets)
         ):
             raise ValueError("its arrays do not fit together")
+
+
+def _are_offsets(offsets: NDArray[np.int64], rows: int, total: int) -> bool:
+    """Whether `offsets` cut `total` entries into `rows` stretches."""
+    return offsets.shape == (rows + 1,) and offsets.dtype == np.int64 and offsets[0] == 0 and offsets[-1] == total and not (np.diff(offsets) < 0).any()
 
 
 def work_key(work: str) -> str:

@@ -93,7 +93,7 @@ class GuardrailRetriever(BaseRetriever):
 class LangChainRetriever:
     """Any LangChain vector store as the library of a deployment.
 
-    The store brings its nearest documents; our encoder, BM25 among these, and late interaction put them in order. Metadata says what a document is:
+    The store brings its nearest documents; our encoder and late interaction put them in order. Metadata says what a document is:
     `source_id` (or `source`), `title`, `work`, `locator`, `persona`, `start` (or `start_index`); all may be missing. A store cannot be relied on to
     filter by these, so more and more documents are taken until enough fit. Rarity, for coverage, is that among the documents taken.
     """
@@ -134,18 +134,18 @@ class LangChainRetriever:
             return ()
         question, text = query.encoding, query.encoding.text
         stored = [self._encoded(passage.text) for passage in passages]
-        vectors, tokens = np.stack([vector for vector, _ in stored]), [unpack(packed) for _, packed in stored]
+        candidates = [ranking.Candidate(vector=vector, tokens=unpack(packed)) for vector, packed in stored]
         sparse = SparseIndex.build(passage.text for passage in passages)
-        cosines, coverage = vectors @ question.vector, sparse.coverage(text, np.arange(len(passages)))
-        ranked = ranking.rank(question, ranking.fuse(cosines, sparse.scores(text)), vectors, tokens)
+        coverage = sparse.coverage(text, np.arange(len(passages)))
+        ranked = ranking.rank(question, sparse.rarity(text, question.spans), candidates)
         hits = (
             Hit(
                 passage=passages[place],
                 score=float(ranked.scores[place]),
-                dense=float(cosines[place]),
+                dense=float(ranked.dense[place]),
                 late=float(ranked.late[place]),
                 coverage=float(coverage[place]),
-                tokens=tokens[place],
+                tokens=candidates[place].tokens,
             )
             for place in ranked.order
         )

@@ -1,6 +1,10 @@
 """How what speaks for a passage becomes one order. Shapes: one entry a candidate; every score: higher is nearer.
 
-The weights were chosen on the tuning half of `retrieval_wiki` (`benchmarks/retrieval.py` prints the other half).
+Dense search and BM25 choose the candidates. Four cosines put these in order: the question with the passage, with its best sentence, each as vectors and
+by late interaction. BM25 has no say in the order: beside the other four its fitted weight is nil.
+
+The weight of the fusion was chosen on the tuning half of `retrieval_wiki` (`benchmarks/retrieval.py` prints the other half), those of the four cosines
+were fitted on questions to the built-in library (`guardrail.finetune.ranking`).
 """
 
 from __future__ import annotations
@@ -9,8 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from guardrail.late_interaction import maxsim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 CANDIDATES = 100
 """Rows that dense search and BM25 each bring."""
 RESCORED = 20
-"""How many of the fused candidates late interaction looks at."""
+"""How many of the fused candidates are put in order."""
 DENSE_WEIGHT = 0.7
-LATE_WEIGHT = 0.5
+WEIGHTS = (0.28, 0.27, 0.28, 0.17)
+"""What each of the four evidences counts, in the order of `evidence`; they sum to 1."""
 NEAR_DUPLICATE = 0.95
 """Cosine from which two passages say the same."""
 
@@ -36,23 +39,72 @@ def fuse(dense: NDArray[np.float32], sparse: NDArray[np.float32]) -> NDArray[np.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidate:
+    """What is stored of a passage. One whose sentences are not stored counts as a single sentence."""
+
+    vector: NDArray[np.float32]
+    """Shape (d,), unit length."""
+    tokens: NDArray[np.float32]
+    """Token states, sentence after sentence, shape (m, token_d)."""
+    sentences: NDArray[np.float32] | None = None
+    """A vector a sentence, shape (s, d), unit length, s > 0."""
+    lengths: NDArray[np.int32] | None = None
+    """How many of `tokens` belong to each sentence, shape (s,); they sum to m."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ranking:
-    """Candidates after late interaction. `scores` (0 to 1) and `late` (-1 to 1) are by candidate; `order` lists the candidates best first."""
+    """Candidates in order. `scores` (0 to 1), `dense` and `late` (-1 to 1) are by candidate; `order` lists the candidates best first."""
 
     order: NDArray[np.int64]
     scores: NDArray[np.float32]
+    dense: NDArray[np.float32]
     late: NDArray[np.float32]
 
 
-def rank(question: Encoding, fused: NDArray[np.float32], vectors: NDArray[np.float32], tokens: Sequence[NDArray[np.float32]]) -> Ranking:
-    """Candidates by fused score and late interaction; near duplicates of a better one come after all others.
+def rank(question: Encoding, rarity: NDArray[np.float32], candidates: Sequence[Candidate]) -> Ranking:
+    """Candidates by the weighted mean of their evidence; near duplicates of a better one come after all others.
 
-    `vectors` (n, d) and `tokens`, n arrays of token states, belong to the candidates.
+    `rarity`: a positive weight for each of the question's token states, shape (n,).
     """
-    late = np.array([maxsim(question.tokens, states) for states in tokens], np.float32)
-    scores: NDArray[np.float32] = (1 - LATE_WEIGHT) * fused + LATE_WEIGHT * np.clip(late, 0, 1)
+    found = evidence(question, rarity, candidates)
+    scores: NDArray[np.float32] = np.clip(found @ np.array(WEIGHTS, np.float32), 0, 1)
     order = best_first(scores)
-    return Ranking(order=order[_distinct_first(vectors[order])], scores=scores, late=late)
+    vectors = np.stack([candidates[place].vector for place in order])
+    return Ranking(order=order[_distinct_first(vectors)], scores=scores, dense=found[:, 0], late=found[:, 2])
+
+
+def evidence(question: Encoding, rarity: NDArray[np.float32], candidates: Sequence[Candidate]) -> NDArray[np.float32]:
+    """What speaks for each candidate, -1 to 1, shape (n, 4).
+
+    Cosine of the vectors; best cosine with a sentence; late interaction with the passage (ColBERT, Khattab & Zaharia 2020, eq. 3); best late interaction
+    with a sentence, in which the question's tokens count by `rarity`.
+    """
+    vectors = np.stack([candidate.vector for candidate in candidates])
+    views = [candidate.vector[None] if candidate.sentences is None else candidate.sentences for candidate in candidates]
+    starts = np.cumsum([0, *map(len, views[:-1])])
+    nearest = np.maximum.reduceat(np.concatenate(views) @ question.vector, starts)
+    late = _late(question.tokens, rarity, candidates)
+    gathered: NDArray[np.float32] = np.column_stack([vectors @ question.vector, nearest, *late]).astype(np.float32)
+    return gathered
+
+
+def _late(query: NDArray[np.float32], rarity: NDArray[np.float32], candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Late interaction with each passage, and by `rarity` with its best sentence; 0 where there are no tokens."""
+    passage, sentence = np.zeros(len(candidates), np.float32), np.zeros(len(candidates), np.float32)
+    cut = [np.array([len(candidate.tokens)]) if candidate.lengths is None else candidate.lengths for candidate in candidates]
+    lengths, owners = np.concatenate(cut), np.repeat(np.arange(len(cut)), list(map(len, cut)))
+    held = lengths > 0
+    lengths, owners = lengths[held], owners[held]
+    if not len(query) or not len(lengths):
+        return passage, sentence
+    similarity = query @ np.concatenate([candidate.tokens for candidate in candidates]).T
+    by_sentence = np.maximum.reduceat(similarity, np.cumsum(lengths) - lengths, axis=1)
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    rows = owners[firsts]
+    passage[rows] = np.maximum.reduceat(by_sentence, firsts, axis=1).mean(axis=0)
+    sentence[rows] = np.maximum.reduceat(rarity @ by_sentence / rarity.sum(), firsts)
+    return passage, sentence
 
 
 def best_first(scores: NDArray[np.float32]) -> NDArray[np.int64]:

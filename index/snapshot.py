@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from guardrail.protocols import Encoder, Query
+    from guardrail.types import Encoding, Passage
 
 _FILTERS = 16
 """Filters that are kept: a generation never changes, and a persona asks with the same one all day."""
@@ -56,34 +57,33 @@ class Snapshot:
 
     def search(self, query: Query) -> tuple[Hit, ...]:
         """At most `k` hits within the token budget, best first, near duplicates only where nothing else is left. Filters apply before the search."""
-        chosen = self._filter(query.persona, query.works)
         question, text = query.encoding, query.encoding.text
-        depth = max(ranking.CANDIDATES, 2 * query.k)
-        bm25 = self._sparse.scores(text)
-        rows = np.union1d(
-            self._dense.top(question.vector, depth, chosen),
-            self._sparse.top(bm25, depth, chosen.numbers if chosen else None),
-        )
+        rows = self._nearest(question, query.persona, query.works, query.k)
         if not len(rows):
             return ()
-        cosines = self._dense.cosines(question.vector, rows)
-        fused = ranking.fuse(cosines, bm25[rows])
-        best = ranking.best_first(fused)[: max(ranking.RESCORED, query.k)]
-        tokens = [self._tokens(row) for row in rows[best]]
-        ranked = ranking.rank(question, fused[best], self._dense.vectors[rows[best]].astype(np.float32), tokens)
-        coverage = self._sparse.coverage(text, rows[best])
+        candidates = [self._candidate(row) for row in rows]
+        ranked = ranking.rank(question, self._sparse.rarity(text, question.spans), candidates)
+        coverage = self._sparse.coverage(text, rows)
         hits = (
             Hit(
                 passage=passage,
                 score=float(ranked.scores[place]),
-                dense=float(cosines[best[place]]),
+                dense=float(ranked.dense[place]),
                 late=float(ranked.late[place]),
                 coverage=float(coverage[place]),
-                tokens=tokens[place],
+                tokens=candidates[place].tokens,
             )
-            for place, passage in zip(ranked.order, self._generation.passages(rows[best[ranked.order]].tolist()), strict=True)
+            for place, passage in zip(ranked.order, self._generation.passages(rows[ranked.order].tolist()), strict=True)
         )
         return tuple(within_budget(hits, query, self._encoder))
+
+    def evidence(self, question: Encoding, persona: str | None) -> tuple[list[Passage], NDArray[np.float32]]:
+        """The candidates for `question`, not yet in order, and what speaks for each, shape (n, 4): what the weights of the ranking are fitted on."""
+        rows = self._nearest(question, persona, (), 1)
+        if not len(rows):
+            return [], np.zeros((0, len(ranking.WEIGHTS)), np.float32)
+        found = ranking.evidence(question, self._sparse.rarity(question.text, question.spans), [self._candidate(row) for row in rows])
+        return self._generation.passages(rows.tolist()), found
 
     def works(self, persona: str | None) -> tuple[str, ...]:
         """Titles of the works that `persona` may speak from."""
@@ -94,13 +94,33 @@ class Snapshot:
         self._filter.cache_clear()
         self._generation.close()
 
+    def _nearest(self, question: Encoding, persona: str | None, works: tuple[str, ...], k: int) -> NDArray[np.int64]:
+        """Rows of the candidates for `k` hits, by what dense search and BM25 say together."""
+        chosen = self._filter(persona, works)
+        depth = max(ranking.CANDIDATES, 2 * k)
+        bm25 = self._sparse.scores(question.text)
+        rows = np.union1d(
+            self._dense.top(question.vector, depth, chosen),
+            self._sparse.top(bm25, depth, chosen.numbers if chosen else None),
+        )
+        fused = ranking.fuse(self._dense.cosines(question.vector, rows), bm25[rows])
+        nearest: NDArray[np.int64] = rows[ranking.best_first(fused)[: max(ranking.RESCORED, k)]]
+        return nearest
+
     def _rows(self, persona: str | None, works: Sequence[str]) -> Rows | None:
         numbers = self._generation.rows(persona, works)
         return None if numbers is None else Rows(numbers, len(self._dense.vectors))
 
-    def _tokens(self, row: int) -> NDArray[np.float32]:
-        start, end = self._generation.token_offsets[row : row + 2]
-        return unpack(self._generation.tokens[start:end])
+    def _candidate(self, row: int) -> ranking.Candidate:
+        held = self._generation
+        start, end = held.token_offsets[row : row + 2]
+        first, last = held.sentence_offsets[row : row + 2]
+        return ranking.Candidate(
+            vector=held.vectors[row].astype(np.float32),
+            tokens=unpack(held.tokens[start:end]),
+            sentences=unpack(held.sentence_vectors[first:last]),
+            lengths=held.sentence_tokens[first:last],
+        )
 
 
 def within_budget(hits: Iterator[Hit], query: Query, encoder: Encoder) -> Iterator[Hit]:

@@ -103,12 +103,23 @@ class SparseIndex:
         whole = 0.0
         for word in dict.fromkeys(words(text)):
             holders = self._rows[self._column(word)]
-            idf = float(np.log1p((self.size - len(holders) + 0.5) / (len(holders) + 0.5)))
+            idf = self._idf(len(holders))
             whole += idf
             if len(holders):
                 places = np.minimum(np.searchsorted(holders, rows), len(holders) - 1)
                 covered[holders[places] == rows] += idf
         return covered / np.float32(whole) if whole else covered
+
+    def rarity(self, text: str, spans: NDArray[np.int32]) -> NDArray[np.float32]:
+        """idf of the word of `text` that each of `spans` (n, 2) belongs to, shape (n,), above 0: highest for a word that no row holds."""
+        places = [match.span() for match in _WORD.finditer(text)]
+        stems = [words(text[start:end]) for start, end in places]
+        rarities = [self._idf(len(self._rows[self._column(stem[0])])) if stem else 1.0 for stem in stems]
+        numbers = np.searchsorted([start for start, _ in places], spans[:, 0], side="right") - 1
+        return np.array([rarities[number] if number >= 0 else 1.0 for number in numbers], np.float32)
+
+    def _idf(self, holders: int) -> float:
+        return float(np.log1p((self.size - holders + 0.5) / (holders + 0.5)))
 
     def _column(self, word: str) -> slice:
         number = self._vocabulary.get(word)

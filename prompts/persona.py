@@ -37,7 +37,17 @@ class Lines:
     unknown: Choices
     """Admits that the books hold no answer."""
     refusal: Choices
-    """Turns harm and attacks away, kindly."""
+    """Turns harm and attacks away, kindly, where no line below is meant for it."""
+    harm_illicit: Choices | None = None
+    """Turns away what would help a crime: what the danger is, then what can be offered. So do the lines that follow, each for its own harm."""
+    harm_hateful: Choices | None = None
+    self_harm: Choices | None = None
+    """Speaks to someone in distress; the help lines of their country are put behind it."""
+    advice_medical: Choices | None = None
+    advice_financial: Choices | None = None
+    advice_legal: Choices | None = None
+    injection: Choices | None = None
+    extraction: Choices | None = None
 
 
 LINE_KINDS = tuple(line.name for line in fields(Lines))
@@ -64,9 +74,14 @@ class Persona:
     lines: Lines
     hash: str = ""
 
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """Everything that the card itself may make the persona say."""
+        return tuple(wording for kind in LINE_KINDS for wording in getattr(self.lines, kind) or ())
+
     def line(self, kind: str, said: str) -> str:
         """The persona's words of that kind; which wording depends only on what the user said, so a conversation can be repeated exactly."""
-        choices: tuple[str, ...] = getattr(self.lines, kind)
+        choices: tuple[str, ...] = getattr(self.lines, kind) or self.lines.refusal
         return choices[zlib.crc32(said.strip().lower().encode("utf-8", "surrogatepass")) % len(choices)]
 
 
@@ -92,7 +107,7 @@ def _load(path: Path) -> Persona:
     if persona.hash:
         raise ConfigurationError(f"{path}:{_line_of(lines, 'hash')}: unknown key 'hash'; it is computed from the file.")
     for kind in LINE_KINDS:
-        for wording in getattr(persona.lines, kind):
+        for wording in getattr(persona.lines, kind) or ():
             if len(wording) > LONGEST_LINE:
                 raise ConfigurationError(
                     f"{path}:{_line_of(lines, kind)}: lines.{kind}: a wording has {len(wording)} characters; at most {LONGEST_LINE} are shown."

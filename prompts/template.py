@@ -96,8 +96,15 @@ class Template:
         """`name@version:hash`, the hash cut to 12 digits."""
         return f"{self.name}@{self.version}:{self.hash[:12]}"
 
-    def render(self, *, persona: Persona, evidence: Evidence) -> tuple[Message, ...]:
-        """The messages a model is asked with: one system message, the recent conversation, and the question with its passages."""
+    def system_prompt(self, persona: Persona) -> str:
+        """What of the system message is the same for every request."""
+        return self._compiled()[0].render({"persona": persona, "passages": [], "question": "", "message": "", "instructions": ""})
+
+    def render(self, *, persona: Persona, evidence: Evidence, canary: str = "") -> tuple[Message, ...]:
+        """The messages a model is asked with: one system message, the recent conversation, and the question with its passages.
+
+        `canary` is put behind the system message, as a marker that no reply may hold.
+        """
         request = evidence.question.request
         instructions = "\n".join(message.content for message in request.messages if message.role == "system")
         values = {
@@ -111,7 +118,7 @@ class Template:
         turns = [message for message in request.messages[:-1] if message.role != "system"]
         recent = turns[-self.history :] if self.history else []
         return (
-            Message(role="system", content=system.render(values)),
+            Message(role="system", content=system.render(values) + (f"\n\n({canary})" if canary else "")),
             *(Message(role=message.role, content=escape(message.content)) for message in recent),
             Message(role="user", content=user.render(values)),
         )

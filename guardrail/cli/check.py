@@ -63,7 +63,7 @@ def check(
         raise click.UsageError("--question and --passage go with a TEXT of the output stage.")
     from guardrail.presentation import check_object
 
-    with opened(config, generator=_Nobody()) as session:
+    with opened(config, generator=Nobody()) as session:
         guard = session.guard
         session.run(guard.start())
         if text is not None:
@@ -75,7 +75,7 @@ def check(
             ctx.exit(FAILED)
 
 
-class _Nobody:
+class Nobody:
     """In the generator's place: the rails run alone, so no model is loaded and none has to be up."""
 
     name = "nobody"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +12,16 @@ import msgspec
 import yaml
 
 from guardrail.assemble import Guardrail
+from guardrail.catalogue import KINDS, is_replaced, kind_of
 from guardrail.errors import ConfigurationError
-from guardrail.parts import RAILS, STAGES
-from guardrail.rails import answerable, grounding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from guardrail.settings import RailSettings, Settings
 
-_SECRET = re.compile(r"generator\.api_key|server\.api_keys.*|library\.vector_store\.arguments\..*")
+_SECRET = re.compile(r"generator\.api_key|server\.api_keys.*|rails\[\d+\]\.options\.api_key|library\.vector_store\.arguments\..*")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
-_COEFFICIENTS = {"answerable": answerable.COEFFICIENTS, "grounding": grounding.COEFFICIENTS}
-_ON_FAIL = {"answerable": "abstain", "grounding": "abstain", "keywords": "block"}
-"""What a rail decides where the configuration does not say."""
 _ORDER = ("input", "retrieval", "output")
 
 
@@ -126,45 +121,42 @@ def validate(settings: Settings) -> None:
 
 
 def _rails(settings: Settings) -> Iterator[RailPlan]:
-    running: list[tuple[str, RailSettings]] = []
+    running: list[RailSettings] = []
     idle: list[RailPlan] = []
     entries = settings.rails
     for number, entry in enumerate(entries):
-        stage: str = entry.stage or STAGES[entry.id] or "input"
-        if entry.id != "keywords" and not _has_library(settings):
-            idle.append(_plan(entry, stage, why_not="it reads the encoder and the library, and this configuration has no library"))
-        elif entry.id in {"intent", "answerable", "grounding"} and any(later.id == entry.id for later in entries[number + 1 :]):
-            idle.append(_plan(entry, stage, why_not="a later entry of the same id takes its place"))
+        kind = kind_of(entry)
+        if kind.encoded and not _has_library(settings):
+            idle.append(_plan(entry, why_not="it reads the encoder and the library, and this configuration has no library"))
+        elif is_replaced(number, settings):
+            idle.append(_plan(entry, why_not="a later entry of the same id takes its place"))
         else:
-            running.append((stage, entry))
+            running.append(entry)
     yield RailPlan(id="limits", stage="input", order=1, built_in=True)
     yield RailPlan(id="courtesy", stage="input", order=2, built_in=True)
-    running.sort(key=lambda item: (_ORDER.index(item[0]), item[1].id == "grounding"))
-    for order, (stage, entry) in enumerate(running, 3):
-        yield _plan(entry, stage, order=order)
+    running.sort(key=lambda entry: (_ORDER.index(kind_of(entry).stage(entry)), kind_of(entry).encoded, entry.id == "grounding"))
+    for order, entry in enumerate(running, 3):
+        yield _plan(entry, order=order)
+    yield RailPlan(id="generation", stage="output", order=len(running) + 3, built_in=True)
     yield from idle
-    for id_ in RAILS:
-        if all(entry.id != id_ for entry in entries):
-            yield RailPlan(id=id_, stage=STAGES[id_] or "input or output", order=None, why_not="the configuration does not name it")
+    for kind in KINDS.values():
+        if all(entry.id != kind.id for entry in entries):
+            yield RailPlan(id=kind.id, stage=" or ".join(kind.stages), order=None, why_not="the configuration does not name it")
 
 
-def _plan(entry: RailSettings, stage: str, *, order: int | None = None, why_not: str | None = None) -> RailPlan:
+def _plan(entry: RailSettings, *, order: int | None = None, why_not: str | None = None) -> RailPlan:
+    kind = kind_of(entry)
     return RailPlan(
         id=entry.id,
-        stage=stage,
+        stage=kind.stage(entry),
         order=order,
         why_not=why_not,
         mode=entry.mode,
-        threshold=_own_threshold(entry.id) if entry.threshold is None else entry.threshold,
-        on_fail=entry.on_fail if entry.on_fail and entry.id in _ON_FAIL else _ON_FAIL.get(entry.id),
+        threshold=kind.measured() if entry.threshold is None and kind.measured is not None else entry.threshold,
+        on_fail=kind.consequence(entry),
         on_error=entry.on_error,
         timeout_ms=entry.timeout_ms,
     )
-
-
-def _own_threshold(id_: str) -> float | None:
-    """The threshold that was measured for a rail, which stands beside its coefficients."""
-    return float(json.loads(_COEFFICIENTS[id_].read_bytes())["threshold"]) if id_ in _COEFFICIENTS else None
 
 
 def _values(path: Path | None, settings: Settings) -> Iterator[Value]:

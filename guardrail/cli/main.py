@@ -30,7 +30,10 @@ SUBCOMMANDS = {
     "chat": Subcommand("guardrail.cli.chat", "Talk with a persona in the terminal."),
     "ask": Subcommand("guardrail.cli.ask", "Ask one question."),
     "check": Subcommand("guardrail.cli.check", "Run the rails alone."),
+    "calibrate": Subcommand("guardrail.cli.calibrate", "Fit the grounding rail's threshold to labelled pairs."),
     "index": Subcommand("guardrail.cli.index", "Make a library of documents and search it."),
+    "leaks": Subcommand("guardrail.cli.leaks", "Know what a model was trained on, so that it does not recite it."),
+    "probe": Subcommand("guardrail.cli.probe", "Try a server from outside: do its streams leak?"),
     "config": Subcommand("guardrail.cli.config", "Check or explain a configuration."),
     "doctor": Subcommand("guardrail.cli.doctor", "Say what this machine has and what would fail."),
 }

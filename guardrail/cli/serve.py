@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="0 takes any free one.  [default: the configuration's, 8000]")
 @config_option
 def serve(host: str | None, port: int | None, config: Path | None) -> None:
-    """Start the HTTP server, and the web chat at /. Ctrl-C or SIGTERM lets running replies finish and stops."""
+    """Start the HTTP server, and the web chat at /. Ctrl-C or SIGTERM lets running replies finish and stops; SIGHUP reads the configuration again."""
     from guardrail import settings
 
     chosen = settings.load(config)  # before the server is imported: a mistake is told at once
@@ -30,7 +30,7 @@ def serve(host: str | None, port: int | None, config: Path | None) -> None:
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with suppress(KeyboardInterrupt):
-            run(chosen, host=host or chosen.server.host, port=chosen.server.port if port is None else port)
+            run(chosen, host=host or chosen.server.host, port=chosen.server.port if port is None else port, source=config)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -38,6 +38,7 @@ class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     message: _Delta | None = None
     finish_reason: str | None = None
+    index: int = 0
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -94,8 +95,9 @@ class _Answer:
     def take(self, event: _Event) -> None:
         if event.usage is not None:
             self.usage = Usage(prompt_tokens=event.usage.prompt_tokens, completion_tokens=event.usage.completion_tokens)
-        if event.choices:
-            choice = event.choices[0]
+        # One choice was asked for; a server that sends others all the same must not have them mixed in.
+        choice = next((choice for choice in event.choices or () if choice.index == 0), None)
+        if choice is not None:
             part = choice.delta or choice.message
             if part is not None and part.content:
                 self.text += part.content

@@ -9,12 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
 
 from guardrail.errors import ConfigurationError, RailError
 from guardrail.protocols import Claim, Judgement
 from guardrail.rails import framing
 from guardrail.rails.hard_rules import Shelf, missing_numbers, violations
+from guardrail.rails.kernel_regression import KernelRegression
 from guardrail.rails.support import FEATURES, Source, Support, measure
 from guardrail.rails.verbatim import Found, find
 from guardrail.types import Encoding, Evidence, Finding, Hit, Message, Passage, Question, Request, Sentence, Verdict
@@ -23,12 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from numpy.typing import NDArray
-
     from guardrail.protocols import Encoder, Need
     from guardrail.types import Stage
 
-COEFFICIENTS = Path(__file__).with_name("grounding.json")
+COEFFICIENTS = Path(__file__).with_name("grounding.safetensors")
+CARD = Path(__file__).with_name("grounding.json")
 
 
 class GroundingRail:
@@ -36,20 +37,26 @@ class GroundingRail:
 
     - A sentence that stands word for word in a passage has support 1; no forward pass is spent on it.
     - A sentence that states nothing ("That is a good question.") passes with no passage.
-    - A number, name or quotation that no passage holds, or a negation turned round, leaves a sentence without support (`guardrail.rails.hard_rules`).
-    - Everything else is encoded and compared (`guardrail.rails.support`); a logistic regression turns the figures into support.
+    - Everything else is encoded and compared (`guardrail.rails.support`); a kernel regression turns the figures into support. The sentence tells the best
+      passage and the stretch of it that was compared, whether it supports or not: what a rewrite should rest on.
+    - A number, name or quotation that no passage holds, or a negation turned round, is named in `reasons` (`guardrail.rails.hard_rules`).
 
-    A verdict's `score` is 1 - support; above `threshold` its decision is `abstain`: the sentence should not be shown.
+    A verdict's `score` is 1 - support, and 1 where a hard rule is broken; above `threshold` its decision is `abstain`: the sentence should not be shown.
     """
 
     id = "grounding"
-    version = "1"
+    version = "2"
     stage: Stage = "output"
     reach = 0
     needs: frozenset[Need] = frozenset({"passages"})
 
     def __init__(
-        self, encoder: Encoder, *, pool: Executor | None = None, threshold: float | None = None, is_framing: Callable[[str, Evidence], bool] | None = None
+        self,
+        encoder: Encoder,
+        *,
+        pool: Executor | None = None,
+        threshold: float | None = None,
+        is_framing: Callable[[str, Evidence], bool] | None = None,
     ) -> None:
         """`pool` runs the encoder (None: the event loop's own). `threshold`: the highest score that passes, None for the measured one.
 
@@ -59,7 +66,7 @@ class GroundingRail:
         self._encoder = encoder
         self._pool = pool
         self._is_framing = is_framing
-        self._weights, self._bias, measured = _load(COEFFICIENTS)
+        self._model, measured = _load()
         self.threshold = measured if threshold is None else threshold
         self._places = lru_cache(maxsize=512)(encoder.content_spans)  # of passages, never of what users wrote
 
@@ -73,7 +80,7 @@ class GroundingRail:
         shelf = _shelf(tuple(hit.passage for hit in claim.evidence.hits), claim.evidence.question.request.persona)
         sentence = self._at_once(claim, shelf)
         if sentence is None:
-            sentence = await asyncio.get_running_loop().run_in_executor(self._pool, self._compare, claim)
+            sentence = await asyncio.get_running_loop().run_in_executor(self._pool, self._compare, claim, shelf)
         return Judgement(verdict=self._verdict(claim, sentence, shelf, began), sentence=sentence)
 
     async def warm_up(self) -> None:
@@ -99,7 +106,7 @@ class GroundingRail:
         """The probability, 0 to 1, that the sources support a claim with these figures."""
         if measured.source is None:
             return 0.0
-        return float(1.0 / (1.0 + np.exp(-(measured.figures @ self._weights + self._bias))))
+        return float(self._model.probabilities(measured.figures[None])[0])
 
     def _at_once(self, claim: Claim, shelf: Shelf) -> Sentence | None:
         """The judgement where no forward pass is needed."""
@@ -109,11 +116,7 @@ class GroundingRail:
         found = self._verbatim(text, claim.evidence, shelf)
         if found is not None:
             return Sentence(start=0, end=end, support=1.0, passage=found.text, source_start=found.start, source_end=found.end)
-        broken = violations(text, shelf)
-        if broken or not claim.evidence.hits:
-            reasons = tuple(dict.fromkeys(violation.rule for violation in broken))
-            return Sentence(start=0, end=end, support=0.0, passage=None, reasons=reasons)
-        return None
+        return None if claim.evidence.hits else Sentence(start=0, end=end, support=0.0, passage=None)
 
     def _verbatim(self, text: str, evidence: Evidence, shelf: Shelf) -> Found | None:
         """The claim as whole sentences of one passage, after a lead-in or without one."""
@@ -131,23 +134,21 @@ class GroundingRail:
             return False
         return (self._is_framing is not None and self._is_framing(text.strip(), evidence)) or framing.is_lead_in(text, shelf)
 
-    def _compare(self, claim: Claim) -> Sentence:
+    def _compare(self, claim: Claim, shelf: Shelf) -> Sentence:
         encoding: Encoding = claim.encoding or self._encoder.encode((claim.text,))[0]
         hits = claim.evidence.hits
         measured = measure(encoding, [self._source(hit) for hit in hits])
-        reasons: tuple[str, ...] = ()
-        support = self.support(measured)
+        reasons: list[str] = [violation.rule for violation in violations(claim.text, shelf)]
         if measured.source is not None and missing_numbers(claim.text, _shelf((hits[measured.source].passage,), "")):
-            # The number stands in another passage: there it counts something else.
-            support, reasons = 0.0, ("number",)
+            reasons.append("number")  # where it stands in another passage it counts something else
         return Sentence(
             start=0,
             end=len(claim.text),
-            support=support,
+            support=self.support(measured),
             passage=measured.source,
             source_start=measured.start,
             source_end=measured.end,
-            reasons=reasons,
+            reasons=tuple(dict.fromkeys(reasons)),
         )
 
     def _source(self, hit: Hit) -> Source:
@@ -156,7 +157,7 @@ class GroundingRail:
         return Source(text=passage.text, tokens=hit.tokens, places=self._places(passage.text), heading=heading)
 
     def _verdict(self, claim: Claim, sentence: Sentence, shelf: Shelf, began: float) -> Verdict:
-        score = 1.0 - sentence.support
+        score = 1.0 if sentence.reasons else 1.0 - sentence.support
         findings = (
             tuple(Finding(type=broken.rule, start=broken.start, end=broken.end, score=1.0) for broken in violations(claim.text, shelf))
             if sentence.reasons
@@ -183,11 +184,15 @@ def _shelf(passages: tuple[Passage, ...], persona: str) -> Shelf:
     return Shelf(passages, persona)
 
 
-def _load(path: Path) -> tuple[NDArray[np.float32], float, float]:
-    """Weights in the order of FEATURES, bias, threshold."""
+def _load() -> tuple[KernelRegression, float]:
+    """The model and the threshold."""
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        weights = np.array([card["weights"][name] for name in FEATURES], np.float32)
-        return weights, float(card["bias"]), float(card["threshold"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"The coefficients {path.name} cannot be read: fit them again with `python -m guardrail.finetune.grounding`.") from error
+        threshold = float(json.loads(CARD.read_text(encoding="utf-8"))["threshold"])
+        model = KernelRegression.unpack(safetensors.numpy.load(COEFFICIENTS.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise ConfigurationError(
+            f"The coefficients {COEFFICIENTS.name} cannot be read: fit them again with `python -m guardrail.finetune.grounding`."
+        ) from error
+    if len(model.mean) != len(FEATURES):
+        raise ConfigurationError(f"The weights {COEFFICIENTS.name} are for other figures: fit them again with `python -m guardrail.finetune.grounding`.")
+    return model, threshold

@@ -26,7 +26,7 @@ _SCOPE = 6
 """Content words that a negator reaches, within its clause."""
 _SAME_STATEMENT = 0.75
 """Share of a claim's words, by rarity, that a sentence must hold before its negation is compared."""
-_CLAUSE_END = re.compile(r"[.,;:()—–]|\b(?:but|yet|while|whereas|although|though|because|since|if|when|unless|who|which|whom)\b")
+CLAUSE_END = re.compile(r"[.,;:()—–]|\b(?:but|yet|while|whereas|although|though|because|since|if|when|unless|who|which|whom)\b")
 _NOT_A_DENIAL = re.compile(r"\b(?:not|n['’]t)\s+(?:only|merely|just|simply|so much)\b|\bno\s+(?:doubt|longer|less|sooner)\b", re.IGNORECASE)
 _ERA = re.compile(r"\s*(?:(BCE?|B\.C\.(?:E\.)?)|(AD|CE|A\.D\.|C\.E\.))(?!\w)")
 _ERA_WORDS = frozenset("bc bce ad ce b c a d e".split())
@@ -156,7 +156,7 @@ def _counts_otherwise(value: float, things: frozenset[str], shelf: Shelf) -> boo
 
 def _counted(text: str, end: int) -> frozenset[str]:
     """Stems of the two words after a number that ends at `end`: what it counts."""
-    clause = _CLAUSE_END.search(text, end)
+    clause = CLAUSE_END.search(text, end)
     stop = min(clause.start() if clause else len(text), end + 60)
     found = [word.stem for word in words(text) if end <= word.start and word.end <= stop and word.content and word.text.isalpha() and not numbers(word.text)]
     return frozenset(found[:2])
@@ -186,15 +186,15 @@ def _negations(claim: str, shelf: Shelf) -> Iterator[Violation]:
     stems = frozenset(word.stem for word in said if word.content)
     if not stems:
         return
-    denied = _denied(claim, said)
+    ours_denied = denied(claim, said)
     disagrees = False
     for sentence, text in zip(shelf.sentences, _sentence_texts(shelf), strict=True):
         held = {word.stem for word in sentence if word.content}
         if coverage(stems, held) < _SAME_STATEMENT:
             continue
         shared = stems & held
-        theirs = _denied(text, sentence) & shared
-        ours = denied & shared
+        theirs = denied(text, sentence) & shared
+        ours = ours_denied & shared
         if bool(ours) == bool(theirs):
             return
         disagrees = True
@@ -208,21 +208,21 @@ def _sentence_texts(shelf: Shelf) -> Iterator[str]:
             yield passage.text[start:end]
 
 
-def _denied(text: str, found: Sequence[Word]) -> frozenset[str]:
+def denied(text: str, found: Sequence[Word]) -> frozenset[str]:
     """Stems of the content words that a negator of the same clause stands before."""
     spared = [(match.start(), match.end()) for match in _NOT_A_DENIAL.finditer(text)]
-    denied: set[str] = set()
+    reached: set[str] = set()
     for position, word in enumerate(found):
         if not word.negator or any(start <= word.start < end or start < word.end <= end for start, end in spared):
             continue
         left = _SCOPE
         for following in found[position + 1 :]:
-            if left == 0 or _CLAUSE_END.search(text, word.end, following.start):
+            if left == 0 or CLAUSE_END.search(text, word.end, following.start):
                 break
             if following.content:
-                denied.add(following.stem)
+                reached.add(following.stem)
                 left -= 1
-    return frozenset(denied)
+    return frozenset(reached)
 
 
 def _dated(text: str) -> Iterator[tuple[float, str]]:

@@ -1,26 +1,28 @@
-"""The user's intent, read from the one encoding by a small calibrated classifier."""
+"""The user's intent, read from the one encoding by a calibrated classifier."""
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from guardrail.errors import ConfigurationError, RailError
+from guardrail.rails.heads import Head, softmax
 from guardrail.types import Intent, Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from guardrail.protocols import Encoder, IntentClassifier, Need, Screening
+    from guardrail.rails.heads import SafetyEncoder
     from guardrail.types import Encoding, Stage
 
 WEIGHTS = Path(__file__).with_name("intent.safetensors")
 QUESTION = "question"
+BENIGN = ("greeting", "smalltalk", QUESTION, "out_of_scope")
+"""Labels of messages that are no offence."""
 _EXAMPLES = (
     ("What is virtue?", frozenset({QUESTION})),
     ("Should I fear death?", frozenset({QUESTION})),
@@ -31,72 +33,62 @@ _EXAMPLES = (
 
 
 class IntentHead:
-    """One hidden layer on the sentence vector, softmax(W2 relu(W1 v + b1) + b2), with a temperature (Guo et al. 2017) fitted on rows of their own.
+    """Softmax over the labels of a linear head on the safety branch, with a temperature (Guo et al. 2017) fitted on rows of their own.
 
-    A message is a `question` as soon as the probability of that reaches `threshold`, however probable another label is: to turn a real question away is the
-    worst mistake. Below it the most probable other label is given.
+    First it is decided whether the message is one of BENIGN or an offence, by where most of the probability lies. A benign message is a `question` as soon as
+    that one's share among them reaches `threshold`, however probable another is: to turn a real question away is the worst mistake.
     """
 
-    def __init__(self, labels: tuple[str, ...], layers: dict[str, NDArray[np.float32]], threshold: float) -> None:
-        """layers: `hidden` (h, dimensions), `hidden_bias` (h,), `output` (labels, h), `output_bias` (labels,), the output already divided by the temperature.
-
-        threshold: 0 to 1.
-        """
-        self.labels = labels
-        self.layers = layers
-        self.threshold = threshold
-        self._question = labels.index(QUESTION)
+    def __init__(self, head: Head) -> None:
+        """Raises ConfigurationError where a label of BENIGN or the threshold is missing."""
+        if not set(BENIGN) <= set(head.labels) or QUESTION not in head.thresholds:
+            raise ConfigurationError("The intent head lacks labels: make it again with `python -m guardrail.finetune.safety`.")
+        self.head = head
+        self.labels = head.labels
+        self.threshold = head.thresholds[QUESTION]
 
     @classmethod
-    def load(cls, encoder: Encoder, path: Path = WEIGHTS) -> IntentHead:
-        """The head in the file at `path`. Raises ConfigurationError where it is damaged or was made for another encoder than `encoder`."""
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                layers = {name: file.get_tensor(name) for name in ("hidden", "hidden_bias", "output", "output_bias")}
-            labels, threshold = tuple(json.loads(metadata["labels"])), float(metadata["threshold"])
-            fingerprint = metadata["encoder"]
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise ConfigurationError(f"The intent head {path.name} cannot be read: train it again with `python -m guardrail.finetune.intent`.") from error
-        if fingerprint != encoder.fingerprint:
-            raise ConfigurationError(f"The intent head {path.name} was made for another encoder: train it again with `python -m guardrail.finetune.intent`.")
-        hidden = layers["hidden_bias"].shape
-        expected = {"hidden": (*hidden, encoder.dimensions), "hidden_bias": hidden, "output": (len(labels), *hidden), "output_bias": (len(labels),)}
-        if {name: layer.shape for name, layer in layers.items()} != expected or QUESTION not in labels:
-            raise ConfigurationError(f"The intent head {path.name} has the wrong shape: train it again with `python -m guardrail.finetune.intent`.")
-        return cls(labels, layers, threshold)
+    def load(cls, encoder: SafetyEncoder, path: Path = WEIGHTS) -> IntentHead:
+        """The head in the file at `path`. Raises ConfigurationError where it is damaged or was made for another branch than the encoder's."""
+        return cls(Head.load(encoder, path))
 
-    def probabilities(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrated probability of each label; vector: (dimensions,) or (n, dimensions), result (labels,) or (n, labels)."""
-        layers = self.layers
-        hidden = np.maximum(vector @ layers["hidden"].T + layers["hidden_bias"], 0.0)
-        logits = hidden @ layers["output"].T + layers["output_bias"]
-        scaled = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        shares: NDArray[np.float32] = scaled / scaled.sum(axis=-1, keepdims=True)
+    def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrated probability of each label for a text's safety vectors (windows, dimensions): the mean over its windows, (labels,)."""
+        shares: NDArray[np.float32] = softmax(self.head.logits(vectors)).mean(axis=0)
         return shares
 
     def classify(self, encoding: Encoding) -> Intent:
         """The intent of one message and its probability."""
-        probabilities = self.probabilities(encoding.vector)
+        probabilities = self.probabilities(self.head.vectors(encoding))
         best = int(self.choose(probabilities))
         return Intent(label=self.labels[best], score=float(probabilities[best]))
 
     def choose(self, probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
         """The number of the label for probabilities (labels,) or (n, labels)."""
-        others = probabilities.copy()
-        others[..., self._question] = -1.0
-        chosen: NDArray[np.intp] = np.where(probabilities[..., self._question] >= self.threshold, self._question, others.argmax(axis=-1))
-        return chosen
+        return choose(self.labels, probabilities, self.threshold)
+
+
+def choose(labels: tuple[str, ...], probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
+    """The number of the label for probabilities (labels,) or (n, labels), where `threshold` is the least share of a question among the benign labels."""
+    question = labels.index(QUESTION)
+    harmless = np.array([label in BENIGN for label in labels])
+    benign = np.where(harmless, probabilities, 0.0)
+    total = benign.sum(axis=-1)
+    others = np.where(np.arange(len(labels)) == question, -1.0, benign)
+    kind = np.where(benign[..., question] >= threshold * total, question, others.argmax(axis=-1))
+    offence = np.where(harmless, -1.0, probabilities)
+    chosen: NDArray[np.intp] = np.where(total >= 0.5, kind, offence.argmax(axis=-1))
+    return chosen
 
 
 class IntentRail:
-    """Reports the intent in the verdict log. Its decision is always `pass`: the chat branches on the label, and no label of it is an offence.
+    """Reports the intent in the verdict log. Its decision is always `pass`: the chat branches on the label, and other rails stop what is an offence.
 
-    `score` is the probability of being out of scope; the finding's type is the label.
+    `score` is the probability of being out of scope; `reason` is the label.
     """
 
     id = "intent"
-    version = "1"
+    version = "2"
     stage: Stage = "input"
     reach = 0
     needs: frozenset[Need] = frozenset({"encoding"})

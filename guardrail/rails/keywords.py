@@ -7,20 +7,19 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from guardrail import phrases as phrases_module
 from guardrail.errors import ConfigurationError, RailError
 from guardrail.protocols import Claim
 from guardrail.types import Finding, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from guardrail.protocols import Need, Screening
     from guardrail.types import Stage
 
 regex_parser = import_module("re._parser")
 """The only place that knows how long a pattern can match."""
-_GAP = 8
-"""Most white space that may stand for one space of a phrase."""
 
 
 class KeywordRail:
@@ -39,17 +38,16 @@ class KeywordRail:
     def __init__(self, stage: Stage, phrases: Sequence[str] = (), patterns: Sequence[str] = (), *, max_length: int = 200) -> None:
         self.stage = stage
         self._phrases = tuple(phrases)
-        normal = tuple(" ".join(phrase.lower().split()) for phrase in phrases)
+        normal = tuple(map(phrases_module.normal, phrases))
         if not all(normal):
             raise ConfigurationError("keywords.phrases holds an empty phrase: remove it.")
-        widths = [len(phrase) + (_GAP - 1) * phrase.count(" ") for phrase in normal]
-        sources = [("phrase", _trie(normal), re.IGNORECASE)] if normal else []
+        widths = [phrases_module.longest(phrase) for phrase in normal]
+        self._rules = [("phrase", phrases_module.compiled(normal))] if normal else []
         for number, pattern in enumerate(patterns, start=1):
             widths.append(_width(pattern, number, max_length))
-            sources.append(("pattern", pattern, re.NOFLAG))
-        self._begun = re.compile(_trie(normal, begun=True), re.IGNORECASE) if normal else None
+            self._rules.append(("pattern", re.compile(pattern)))
+        self._begun = phrases_module.compiled(normal, begun=True) if normal else None
         self._pattern_reach = max(widths[len(normal) :], default=-1) + 1
-        self._rules = [(kind, re.compile(source, flags)) for kind, source, flags in sources]
         self.reach = max(widths, default=0) + 1
 
     def clear(self, text: str, *, start: int = 0) -> int:
@@ -125,30 +123,3 @@ def _look_ahead(part: Any) -> int:
     elif isinstance(part, (tuple, list)):
         total = sum(_look_ahead(piece) for piece in part)
     return total
-
-
-def _trie(phrases: Iterable[str], *, begun: bool = False) -> str:
-    """One regular expression for all phrases that branches on each character once, so its time hardly grows with their number.
-
-    With `begun` it matches what may become a phrase: the beginning of one, at the end of the text.
-    """
-    root: dict[str, Any] = {}
-    for phrase in phrases:
-        node = root
-        for character in phrase:
-            node = node.setdefault(character, {})
-        node[""] = {}
-    return rf"(?<!\w){_branch(root, '', begun=begun)}"
-
-
-def _branch(node: dict[str, Any], before: str, *, begun: bool) -> str:
-    ends = [r"(?!\w)" if before.isalnum() or before == "_" else ""] if "" in node else []
-    if begun:
-        ends = [r"\Z"] if before else []
-    ways = [
-        (rf"\s{{1,{_GAP}}}" if character == " " else re.escape(character)) + _branch(rest, character, begun=begun)
-        for character, rest in node.items()
-        if character
-    ]
-    # Longer phrases come first, so that a finding covers all of the phrase.
-    return f"(?:{'|'.join(ways + ends)})" if len(ways) + len(ends) > 1 else (ways + ends)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from guardrail import normal
 from guardrail.errors import InvalidRequest, MalformedText, RequestTooLarge
 
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
-# Joiners shape emoji families and Persian words; between Latin letters they can only split a word that a rail looks for.
-_LATIN_JOINER = re.compile("(?<=[A-Za-z])[\u200c\u200d]+(?=[A-Za-z])")
 
 
 def check_request(request: Request, limits: LimitSettings) -> None:
@@ -59,5 +57,5 @@ def malformation(text: str) -> str | None:
 
 
 def plain(text: str) -> str:
-    """`text` as the rails see it: without bidi controls, zero-width and tag characters. Emoji families and Persian joiners stay."""
-    return _LATIN_JOINER.sub("", _INVISIBLE.sub("", text))
+    """`text` as the rails see it: without disguise, see `guardrail.normal.normalise`. Honest text of any script comes back as it is."""
+    return normal.plain(text)

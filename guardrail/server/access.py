@@ -30,6 +30,10 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _CLIENT_CLOSED = 499
 """What is logged, and never sent, where the client left before its reply."""
 ENTRY = "guardrail.entry"
+PLUGS = ("/api/", "/beta/")
+"""How the paths begin that speak other programs' protocols."""
+PRIVATE = ("/v1/", *PLUGS)
+"""How the paths begin that want a key where the deployment has any."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +79,7 @@ class Door:
     def __init__(self, app: ASGIApp, *, settings: ServerSettings, metrics: Metrics, routes: frozenset[str]) -> None:
         self._app = app
         self._settings = settings
-        self._keys = tuple(b"Bearer " + key.encode() for key in settings.api_keys)
+        self._keys = tuple(key.encode() for key in settings.api_keys)
         self._metrics = metrics
         self._routes = routes
 
@@ -117,7 +121,7 @@ class Door:
     async def _answer(self, client: Client, entry: Entry, scope: Scope, receive: Receive) -> None:
         """What the app answers, or an envelope. Raises ClientLeft."""
         try:
-            if self._keys and _path(scope).startswith("/v1/"):
+            if self._keys and _path(scope).startswith(PRIVATE):
                 self._authorize(scope)
             await self._app(scope, receive, client.send)
         except GuardrailError as error:
@@ -150,7 +154,11 @@ class Door:
         return "/page" if path.startswith("/page/") else "other"
 
     def _authorize(self, scope: Scope) -> None:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        headers = dict(scope["headers"])
+        bearer = headers.get(b"authorization", b"")
+        given = bearer.removeprefix(b"Bearer ") if bearer.startswith(b"Bearer ") else b""
+        if not given and _path(scope).startswith(PLUGS):
+            given = headers.get(b"x-api-key", b"")  # as LiteLLM sends its key
         # Every key is compared, so that the time says nothing about which one was nearly right.
         matches = [hmac.compare_digest(given, key) for key in self._keys]
         if not any(matches):

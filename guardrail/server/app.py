@@ -12,12 +12,14 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from guardrail.errors import UnknownModel
-from guardrail.server import envelope, metrics, openapi, wire
+from guardrail.server import detector_wire, envelope, litellm_wire, metrics, openapi, wire
 from guardrail.server.access import Door
 from guardrail.server.admission import Admission
 from guardrail.server.checks import Checks, Endpoint
 from guardrail.server.completions import Completions
+from guardrail.server.detectors import DetectorEndpoint, Detectors
 from guardrail.server.gate import Gate
+from guardrail.server.litellm import LiteLLM
 from guardrail.server.page_files import PageFiles
 from guardrail.server.startup import Startup
 
@@ -51,18 +53,23 @@ class App:
         self.startup = Startup(guard)
         settings = guard.settings.server
         self._created = int(time.time())
-        self._models = {model.id: model for model in map(self._model, guard.personas)}
         self._document = openapi.document()
         admission = Admission(concurrency=settings.concurrency, queue=settings.queue)
         self._metrics = metrics.Metrics(guard, admission)
         gate = Gate(admission, self.startup)
         checks = Checks(guard, self._metrics)
+        detectors = Detectors(guard, self._metrics)
         page = PageFiles()
         routes = [
             Route("/v1/chat/completions", Completions(guard, gate, self._metrics), methods=["POST"]),
             Route("/v1/checks", Endpoint(guard, gate, wire.AnyCheck, checks.check), methods=["POST"]),
             Route("/v1/moderations", Endpoint(guard, gate, wire.ModerationRequest, checks.moderate), methods=["POST"]),
             Route("/v1/retrieve", Endpoint(guard, gate, wire.RetrieveRequest, checks.retrieve), methods=["POST"]),
+            Route("/beta/litellm_basic_guardrail_api", Endpoint(guard, gate, litellm_wire.LiteLLMRequest, LiteLLM(guard, self._metrics)), methods=["POST"]),
+            Route("/api/v1/text/contents", DetectorEndpoint(detectors, gate, detector_wire.ContentsRequest, detectors.contents), methods=["POST"]),
+            Route("/api/v1/text/chat", DetectorEndpoint(detectors, gate, detector_wire.ChatDetectionRequest, detectors.chat), methods=["POST"]),
+            Route("/api/v1/text/generation", DetectorEndpoint(detectors, gate, detector_wire.GenerationRequest, detectors.generation), methods=["POST"]),
+            Route("/api/v1/text/context/doc", DetectorEndpoint(detectors, gate, detector_wire.ContextRequest, detectors.context), methods=["POST"]),
             Route("/v1/models", self._list_models, methods=["GET"]),
             Route("/v1/models/{id}", self._show_model, methods=["GET"]),
             Route("/livez", self._livez, methods=["GET"]),
@@ -108,13 +115,13 @@ class App:
                 return
 
     async def _list_models(self, request: Request) -> Response:  # noqa: ARG002 - the signature of every route
-        return _json(wire.ModelList(data=list(self._models.values())))
+        return _json(wire.ModelList(data=list(map(self._model, self.guard.personas))))
 
     async def _show_model(self, request: Request) -> Response:
-        model = self._models.get(request.path_params["id"])
-        if model is None:
-            raise UnknownModel(f"There is no model of that name; the models are the personas: {', '.join(self._models)}.", param="id")
-        return _json(model)
+        name = request.path_params["id"]
+        if name not in self.guard.personas:
+            raise UnknownModel(f"There is no model of that name; the models are the personas: {', '.join(self.guard.personas)}.", param="id")
+        return _json(self._model(name))
 
     async def _livez(self, request: Request) -> Response:  # noqa: ARG002
         return _json(wire.Alive())

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _DECISION = b"x-guardrail-decision"
+_NO_WISHES = wire.Wishes()
 
 
 class Completions:
@@ -38,7 +39,6 @@ class Completions:
         self._gate = gate
         self._metrics = metrics
         self._reader: Reader[wire.ChatRequest] = Reader(wire.ChatRequest)
-        self._config_hash = guard.config_hash
         self._settings = guard.settings.server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,13 +67,13 @@ class Completions:
             ],
             usage=usage,
             guardrail=self._guarded(reply, source),
-            system_fingerprint=self._config_hash,
+            system_fingerprint=self._guard.config_hash,
         )
         await client.respond(200, _encode(completion), [(_DECISION, presentation.decision(reply).encode())])
 
     async def _stream(self, client: Client, entry: Entry, request: types.Request, asked: wire.ChatRequest) -> None:
         entry.stream = True
-        writer = ChunkWriter(id_=f"chatcmpl-{request.id}", model=asked.model, config_hash=self._config_hash)
+        writer = ChunkWriter(id_=f"chatcmpl-{request.id}", model=asked.model, config_hash=self._guard.config_hash)
         stream: EventStream | None = None
         try:
             async with client.turn() as turn:
@@ -118,6 +118,7 @@ class Completions:
         messages = tuple(_message(message, number) for number, message in enumerate(asked.messages))
         if self._settings.log_text:
             entry.asked = messages[-1].content
+        wishes = asked.guardrail or _NO_WISHES
         stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
         return types.Request(
             id=entry.id,
@@ -130,13 +131,17 @@ class Completions:
                 stop=stop,
                 seed=asked.seed,
             ),
-            works=tuple(asked.guardrail.works) if asked.guardrail is not None else (),
+            works=tuple(wishes.works),
+            rails=tuple(
+                types.Tightening(rail=rail.id, stage=rail.stage, mode=rail.mode, on_error=rail.on_error, threshold=rail.threshold) for rail in wishes.rails
+            ),
+            country=wishes.country,
         )
 
     def _guarded(self, reply: types.Reply, usage_source: Literal["generator", "words"]) -> wire.Guarded:
         shown = presentation.reply_object(reply)
         del shown["text"]
-        return wire.Guarded(**shown, decision=presentation.decision(reply), config_hash=self._config_hash, usage_source=usage_source)
+        return wire.Guarded(**shown, decision=presentation.decision(reply), config_hash=self._guard.config_hash, usage_source=usage_source)
 
     def _note(self, entry: Entry, reply: types.Reply, usage: wire.TokenUsage) -> None:
         entry.reply = presentation.kind(reply)

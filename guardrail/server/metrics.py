@@ -37,7 +37,8 @@ class Metrics:
             ("guardrail_turns_waiting", "Turns in the queue.", lambda: float(admission.waiting)),
         ):
             Gauge(name, text, registry=registry).set_function(value)
-        Gauge("guardrail_config_info", "The configuration that runs.", ["config_hash"], registry=registry).labels(guard.config_hash).set(1)
+        self._guard = guard
+        self._configuration = Gauge("guardrail_config_info", "The configuration that runs.", ["config_hash"], registry=registry)
         self._children: dict[tuple[Counter, str, str], Counter] = {}
 
     def observe(self, entry: Entry, seconds: float) -> None:
@@ -58,6 +59,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
+        self._configuration.clear()
+        self._configuration.labels(self._guard.config_hash).set(1)
         return generate_latest(self._registry)
 
     def _count(self, counter: Counter, label: str, other: str = "") -> Counter:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 import guardrail
-from guardrail.server import wire
+from guardrail.server import detector_wire, litellm_wire, wire
+from guardrail.server.access import PLUGS, PRIVATE
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _REFERENCE = "#/components/schemas/{name}"
@@ -39,10 +40,15 @@ class Operation:
     reply: Any = None
     media_type: str = "application/json"
     errors: tuple[int, ...] = ()
+    error: Any = wire.ErrorReply
+    """What an error looks like."""
     streams: bool = False
 
 
+_KEYS = {"key": {"type": "http", "scheme": "bearer"}, "x_api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"}}
 _TURN = (400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+_RAILS = (400, 401, 408, 413, 415, 422, 429, 500, 503, 504)
+_DETECTOR = (400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 OPERATIONS = (
     Operation(
         path="/v1/chat/completions",
@@ -60,6 +66,50 @@ OPERATIONS = (
     ),
     Operation(path="/v1/checks", method="post", summary="The rails alone.", body=wire.InputCheck | wire.OutputCheck, reply=wire.CheckReply, errors=_TURN),
     Operation(path="/v1/retrieve", method="post", summary="Passages for a query.", body=wire.RetrieveRequest, reply=wire.RetrieveReply, errors=_TURN),
+    Operation(
+        path="/beta/litellm_basic_guardrail_api",
+        method="post",
+        summary="LiteLLM's generic guardrail API.",
+        body=litellm_wire.LiteLLMRequest,
+        reply=litellm_wire.LiteLLMReply,
+        errors=_RAILS,
+    ),
+    Operation(
+        path="/api/v1/text/contents",
+        method="post",
+        summary="A detector of the FMS guardrails orchestrator: what the rails find in texts.",
+        body=detector_wire.ContentsRequest,
+        reply=list[list[detector_wire.ContentDetection]],
+        errors=_DETECTOR,
+        error=detector_wire.DetectorProblem,
+    ),
+    Operation(
+        path="/api/v1/text/chat",
+        method="post",
+        summary="The same for a conversation.",
+        body=detector_wire.ChatDetectionRequest,
+        reply=list[detector_wire.Detection],
+        errors=_DETECTOR,
+        error=detector_wire.DetectorProblem,
+    ),
+    Operation(
+        path="/api/v1/text/generation",
+        method="post",
+        summary="The same for a prompt and what a model made of it.",
+        body=detector_wire.GenerationRequest,
+        reply=list[detector_wire.Detection],
+        errors=_DETECTOR,
+        error=detector_wire.DetectorProblem,
+    ),
+    Operation(
+        path="/api/v1/text/context/doc",
+        method="post",
+        summary="The sentences of a text that no given document supports.",
+        body=detector_wire.ContextRequest,
+        reply=list[detector_wire.Detection],
+        errors=_DETECTOR,
+        error=detector_wire.DetectorProblem,
+    ),
     Operation(path="/livez", method="get", summary="The process is up.", reply=wire.Alive),
     Operation(path="/readyz", method="get", summary="Models are loaded and self-tests passed.", reply=wire.Ready, errors=(500, 503)),
     Operation(path="/metrics", method="get", summary="Figures for Prometheus.", media_type="text/plain"),
@@ -73,6 +123,7 @@ def document() -> bytes:
     """The document as JSON."""
     types = [type_ for operation in OPERATIONS for type_ in (operation.body, operation.reply) if type_ is not None] + [
         wire.ErrorReply,
+        detector_wire.DetectorProblem,
         wire.ChatCompletionChunk,
     ]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
@@ -90,7 +141,10 @@ def document() -> bytes:
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
             "paths": paths,
-            "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+            "components": {
+                "schemas": components,
+                "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}, "x_api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
+            },
         }
     )
 
@@ -104,7 +158,7 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": f"{operation.method}{operation.path}".replace("/", "_").replace("{", "").replace("}", ""),
         "responses": {"200": {"description": "Done.", "content": content}}
         | {
-            str(status): {"description": _ERRORS[status], "content": {"application/json": {"schema": schemas[repr(wire.ErrorReply)]}}}
+            str(status): {"description": _ERRORS[status], "content": {"application/json": {"schema": schemas[repr(_error(operation, status))]}}}
             for status in operation.errors
         },
     }
@@ -113,6 +167,11 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     parameters = _PARAMETER.findall(operation.path)
     if parameters:
         described["parameters"] = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters]
-    if operation.path.startswith("/v1/"):
-        described["security"] = [{}, {"key": []}]
+    if operation.path.startswith(PRIVATE):
+        described["security"] = [{}, {"key": []}, *([{"x_api_key": []}] if operation.path.startswith(PLUGS) else [])]
     return described
+
+
+def _error(operation: Operation, status: int) -> Any:
+    """The door answers 401 and 500 itself, the same on every route."""
+    return wire.ErrorReply if status in {401, 500} else operation.error

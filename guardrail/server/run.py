@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from guardrail.server.connection import Connection
 from guardrail.server.logs import log_to_stderr
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from guardrail.settings import Settings
 
 _BACKLOG = 2048
@@ -25,12 +28,12 @@ _ALLOCATIONS = 20_000
 """Objects made, less those freed, before the garbage collector looks for cycles among them."""
 
 
-def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Serve until interrupted; running streams may finish within `server.shutdown_seconds`.
+def serve(settings: Settings, *, host: str, port: int, source: Path | None = None) -> None:
+    """Serve until interrupted; running streams may finish within `server.shutdown_seconds`. SIGHUP reads the configuration file `source` again.
 
     Raises ConfigurationError where the address cannot be bound, and the GuardrailError that keeps the library or a model from loading.
     """
-    app = create_app(Guardrail(settings))
+    app = create_app(Guardrail(settings, source=source))
     with _bind(host, port) as listener:
         log_to_stderr()
         server = uvicorn.Server(
@@ -57,11 +60,24 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
 async def _serve(server: uvicorn.Server, app: App, listener: socket.socket, address: str) -> GuardrailError | None:
     """Run the server; the error that ended it, if one did."""
     watch = asyncio.create_task(_watch(server, app, address))
+    reloads: set[asyncio.Task[None]] = set()
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: reloads.add(asyncio.create_task(_reload(app))))
     await server.serve(sockets=[listener])
     if not watch.done():
         watch.cancel()
         return None
     return watch.result()
+
+
+async def _reload(app: App) -> None:
+    """Go over to what the configuration file says now; where that is wrong, say so and go on as before."""
+    try:
+        await app.guard.reload()
+    except GuardrailError as error:
+        print(f"guardrail: not reloaded, the old configuration stays: {error}", file=sys.stderr, flush=True)
+    else:
+        print(f"guardrail has reloaded its configuration ({app.guard.config_hash})", file=sys.stderr, flush=True)
 
 
 async def _watch(server: uvicorn.Server, app: App, address: str) -> GuardrailError | None:

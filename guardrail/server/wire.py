@@ -53,11 +53,25 @@ class ResponseFormat(Body):
     type: Literal["text"]
 
 
+class RailWish(Body, forbid_unknown_fields=True):
+    """One rail, stricter than the deployment has it; a request can tighten a rail and never loosen it."""
+
+    id: Text
+    stage: Literal["input", "retrieval", "output"] | None = None
+    mode: Literal["enforce"] | None = None
+    on_error: Literal["closed"] | None = None
+    threshold: Half | None = None
+
+
 class Wishes(Body):
     """This server's own part of a chat request."""
 
     works: list[Text] = []
     """Titles of the works to answer from; empty means all of the persona's."""
+    rails: Annotated[list[RailWish], Meta(max_length=32)] = []
+    """Rails that this request wants stricter."""
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$")] | None = None
+    """ISO 3166 code of where the user is, whose help lines are named to someone in distress."""
 
 
 class ChatRequest(Body):

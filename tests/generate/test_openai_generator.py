@@ -37,6 +37,12 @@ async def test_a_stream_is_joined_with_its_finish_reason_and_usage() -> None:
     assert all(chunk.finish_reason is None for chunk in chunks[:-1])
 
 
+async def test_a_second_choice_that_nobody_asked_for_is_left_out() -> None:
+    other = b"data: " + json.dumps({"choices": [{"index": 1, "delta": {"content": "Something else."}}]}).encode() + b"\n\n"
+    async with upstream(stream(event("Justice "), other, event("is harmony.", "stop"), DONE)) as (url, _), generator(url) as made:
+        assert "".join(chunk.text for chunk in await collect(made)) == "Justice is harmony."
+
+
 async def test_a_character_split_over_two_packets_comes_out_whole() -> None:
     raw = b"data: " + json.dumps({"choices": [{"delta": {"content": "ψυχή 😀"}}]}, ensure_ascii=False).encode() + b"\n\n"
     parts = [raw[i : i + 1] for i in range(len(raw))]

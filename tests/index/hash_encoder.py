@@ -34,7 +34,7 @@ class HashEncoder:
         self.encoded: list[str] = []
         """Every text that was ever given to `encode`."""
 
-    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+    def encode(self, texts: Sequence[str], *, safety: bool = False) -> list[Encoding]:
         time.sleep(self.seconds_a_batch)
         self.encoded += texts
         return [self._encode(text) for text in texts]

@@ -96,12 +96,12 @@ def test_a_third_persona_needs_no_code(tmp_path: Path) -> None:
     ("old", "new", "sentence"),
     [
         ("topics:", "topic:", "unknown key 'topic'; did you mean 'topics'?"),
-        ("version: 1", "version: one", "version: expected 'int', got 'str'."),
+        ("version: 2", "version: two", "version: expected 'int', got 'str'."),
         ("id: plato", "id: The Plato", "id: expected 'str' matching regex"),
         ("  thanks:", "  thank:", "unknown key 'thank'; did you mean 'thanks'?"),
         ('({locator}) it stands thus:"', '({page}) it stands thus:"', "lead_ins: only {work} and {locator} can be filled in."),
         ("    - Farewell, friend, and keep asking.", "    - " + "Farewell. " * 40, "lines.farewell: a wording has 399 characters; at most 300 are shown."),
-        ("version: 1", "version: 1\nhash: abc", "unknown key 'hash'"),
+        ("version: 2", "version: 2\nhash: abc", "unknown key 'hash'"),
     ],
 )
 def test_a_broken_card_is_named_with_file_and_line(tmp_path: Path, old: str, new: str, sentence: str) -> None:

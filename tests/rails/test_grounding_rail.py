@@ -5,13 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from guardrail.errors import ConfigurationError, RailError
 from guardrail.prompts import load_personas
 from guardrail.protocols import Claim
 from guardrail.rails import grounding
 from guardrail.rails.grounding import GroundingRail
+from guardrail.rails.kernel_regression import KernelRegression
 from guardrail.sentences import spans
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ class Silent:
 
     name, fingerprint, dimensions, token_dimensions, max_tokens = "silent", "", 384, 48, 256
 
-    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+    def encode(self, texts: Sequence[str], *, safety: bool = False) -> list[Encoding]:
         raise AssertionError(f"a forward pass was spent on {len(texts)} texts")
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
@@ -132,12 +135,22 @@ async def test_a_paraphrase_passes_and_points_to_its_passage(rail: GroundingRail
         ("Everyone does wrong willingly.", "negation"),
     ],
 )
-async def test_a_passage_sentence_with_one_thing_changed_is_unsupported(evidence: Callable[..., Evidence], text: str, reason: str) -> None:
-    judged = await GroundingRail(Silent()).judge(Claim(evidence=evidence(), text=text))
-    assert judged.verdict.decision == "abstain"
-    assert judged.sentence.support == 0.0
+async def test_a_passage_sentence_with_one_thing_changed_is_turned_away_whatever_its_support(
+    rail: GroundingRail, evidence: Callable[..., Evidence], text: str, reason: str
+) -> None:
+    judged = await rail.judge(Claim(evidence=evidence(), text=text))
+    assert (judged.verdict.decision, judged.verdict.score) == ("abstain", 1.0)
     assert reason in judged.sentence.reasons
     assert reason in [finding.type for finding in judged.verdict.findings]
+
+
+async def test_a_sentence_that_is_turned_away_still_tells_the_stretch_that_a_rewrite_should_rest_on(
+    rail: GroundingRail, evidence: Callable[..., Evidence]
+) -> None:
+    given = evidence()
+    sentence = (await rail.judge(Claim(evidence=given, text="A jury of six hundred men heard the case."))).sentence
+    assert sentence.passage == 1
+    assert "A jury of five hundred men" in given.hits[1].passage.text[sentence.source_start : sentence.source_end]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +197,21 @@ async def test_the_self_test_passes_with_the_shipped_coefficients_and_fails_wher
         await GroundingRail(encoder, threshold=1.0).warm_up()
 
 
-def test_damaged_coefficients_are_refused(encoder: MiniLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grounding, "COEFFICIENTS", tmp_path / "none.json")
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_damaged_weights_are_refused(encoder: MiniLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None) -> None:
+    path = tmp_path / "damaged.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setattr(grounding, "COEFFICIENTS", path)
     with pytest.raises(ConfigurationError, match="cannot be read"):
+        GroundingRail(encoder)
+
+
+def test_weights_for_other_figures_are_refused(encoder: MiniLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "other.safetensors"
+    figures, landmarks = np.ones(3, np.float32), np.ones((4, 3), np.float32)
+    model = KernelRegression(mean=figures, scale=figures, landmarks=landmarks, weights=np.ones(4, np.float32), bias=0.0, gamma=1.0)
+    path.write_bytes(safetensors.numpy.save(model.pack()))
+    monkeypatch.setattr(grounding, "COEFFICIENTS", path)
+    with pytest.raises(ConfigurationError, match="other figures"):
         GroundingRail(encoder)

@@ -103,6 +103,7 @@ def settings(*rails: RailSettings, **server: Any) -> Settings:
 def served(app: ASGIApp) -> Iterator[str]:
     """The address of a server that runs `app` in a thread of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)  # so that a caller who takes nothing is noticed after little text
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", http=Connection, loop="uvloop", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="served")
         thread.start()

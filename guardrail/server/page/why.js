@@ -15,10 +15,19 @@ const RAILS = {
   answerable: "Do the books hold an answer?",
   grounding: "Does a passage support the sentence?",
   keywords: "Does it hold words that are not allowed?",
+  attack: "Does it try to turn the persona, or to get at its instructions?",
+  harm: "Could it do harm?",
+  sentiment: "How does it sound?",
+  personal_data: "Does it hold personal data?",
+  leak: "Does it repeat what the model was trained on?",
+  prompt_leak: "Does it give away the instructions?",
+  planted: "Do the passages give orders?",
+  remote: "What does another detector say?",
+  generation: "Did the writing go wrong?",
 };
 const STAGES = { input: "your message", retrieval: "the passages found", output: "the reply", decode: "the reply as it was written" };
 const DECISIONS = { pass: "passed", modify: "changed", abstain: "held back", block: "blocked" };
-const OUTCOMES = { error: "failed", timeout: "ran out of time", skipped: "did not run" };
+const OUTCOMES = { error: "failed", timeout: "ran out of time", skipped: "did not run", bypassed: "failed and was passed over" };
 const REASONS = { number: "a number no passage has", name: "a name no passage has", quotation: "a quotation no passage has", negation: "says the opposite of the passage" };
 const STEPS = [
   ["screen", "Reading your message"],
