@@ -209,6 +209,7 @@ KINDS: dict[str, RailKind] = {
         ),
         RailKind(
             id="control_tokens",
+            seeks_hidden=True,
             measured=lambda: control_tokens.THRESHOLD,
             alone=True,
             stages=("input",),

@@ -211,6 +211,8 @@ class Frontier:
         verdicts: list[Verdict] = []
         safe = len(self._output)
         if self._text_checks:
+            if not final and self._clear(len(self._output)) <= self._released:
+                return ""  # whatever the rails would say, nothing more could be shown yet
             verdicts, safe = await self._check_text(len(self._output), final=final)
             if any(_blocks(verdict) for verdict in verdicts):
                 verdicts, safe = await self._first_block(final=final)

@@ -26,18 +26,22 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "templates"
 
-_TAG = re.compile(r"<(?=[|/!A-Za-z])")
-_BRACKETED_TOKEN = re.compile(r"\[(/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|UNUSED\w*))\]", re.IGNORECASE)
+_TAG = re.compile(r"<(?=[|｜/!A-Za-z])")
+_ROLE_HEADING = re.compile(r"^([ \t]*(?:#{1,6}[ \t]*)?(?:system|user|assistant|human|instruction|response))[ \t]*:(?=\s|$)", re.IGNORECASE | re.MULTILINE)
+_BRACKETED_TOKEN = re.compile(r"\[(/?(?:gMASK|sop|INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|UNUSED\w*))\]", re.IGNORECASE)
 _PASSAGE_NUMBER = re.compile(r"\[(\d{1,3})\]")
 
 
 def escape(text: str) -> str:
-    """`text` with everything defused that could pass for structure: tags and control tokens (`</s>`, `<|im_end|>`, `[INST]`) and passage numbers (`[1]`).
+    """`text` with everything defused that could pass for structure: tags and control tokens (`</s>`, `<|im_end|>`, `[INST]`), lines that begin another turn
+    (`System:`) and passage numbers (`[1]`).
 
     A person reads it as before.
     """
     if "<" in text:
         text = _TAG.sub("‹", text)
+    if ":" in text:
+        text = _ROLE_HEADING.sub(r"\1 -", text)
     if "[" in text:
         text = _PASSAGE_NUMBER.sub(r"(\1)", _BRACKETED_TOKEN.sub(r"(\1)", text))
     return text
@@ -103,7 +107,7 @@ class Template:
     def render(self, *, persona: Persona, evidence: Evidence, canary: str = "") -> tuple[Message, ...]:
         """The messages a model is asked with: one system message, the recent conversation, and the question with its passages.
 
-        `canary` is put behind the system message, as a marker that no reply may hold.
+        `canary` is put before and behind the system message, as a marker that no reply may hold.
         """
         request = evidence.question.request
         instructions = "\n".join(message.content for message in request.messages if message.role == "system")
@@ -118,7 +122,7 @@ class Template:
         turns = [message for message in request.messages[:-1] if message.role != "system"]
         recent = turns[-self.history :] if self.history else []
         return (
-            Message(role="system", content=system.render(values) + (f"\n\n({canary})" if canary else "")),
+            Message(role="system", content=f"({canary})\n\n{system.render(values)}\n\n({canary})" if canary else system.render(values)),
             *(Message(role=message.role, content=escape(message.content)) for message in recent),
             Message(role="user", content=user.render(values)),
         )

@@ -60,8 +60,8 @@ _OPENERS = frozenset({"<|im_start|>", "<|start_header_id|>", "<start_of_turn>", 
 class ControlTokenRail:
     """Blocks a message that forges a turn of the system or the assistant; reports (`modify`) other control tokens and role headings.
 
-    Nothing more is needed for those: the templates defuse them before the model sees them (`guardrail.prompts.escape`). Escaped, encoded and otherwise
-    disguised tokens are found too.
+    A token that is only reported is defused before the model sees it (`guardrail.prompts.escape`); a heading such as `System:` is words and reaches the model.
+    Escaped, encoded and otherwise disguised tokens are found too.
     """
 
     id = "control_tokens"
@@ -92,7 +92,7 @@ class ControlTokenRail:
             score=score,
             threshold=self.threshold,
             findings=findings,
-            reason="a forged turn" if score > self.threshold else "control tokens or role headings, defused for the model" if findings else None,
+            reason="a forged turn" if score > self.threshold else "control tokens or role headings" if findings else None,
             latency_ms=(time.perf_counter() - began) * 1000,
         )
 
