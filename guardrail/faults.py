@@ -92,7 +92,7 @@ class FaultScanner:
     `language` is the ISO 639 code that the draft should be written in; None, or one that is not known, is not checked.
     """
 
-    __slots__ = ("_copies", "_count", "_dropped", "_language", "_let", "_read", "_rest", "_text", "_words", "fault")
+    __slots__ = ("_copies", "_count", "_dropped", "_language", "_let", "_read", "_rest", "_seen", "_text", "_words", "fault")
 
     def __init__(self, *, language: str | None = "en") -> None:
         self._language = language if language in _FUNCTION_WORDS else None
@@ -110,8 +110,10 @@ class FaultScanner:
         """The last words, with where each begins and ends."""
         self._count = 0
         """How many words there were."""
-        self._copies = [0] * (_PERIOD + 1)
-        """For each period, how many of the last words repeat those a period before."""
+        self._copies: dict[int, int] = {}
+        """For each period in which the last word repeats an earlier one, how many of the last words do."""
+        self._seen: dict[str, list[int]] = {}
+        """Where each word stood lately, counted in words."""
         self.fault: Fault | None = None
 
     def push(self, text: str, *, final: bool = False) -> str:
@@ -160,6 +162,7 @@ class FaultScanner:
         self._let -= cut
         self._read = max(0, self._read - cut)
         self._words = [(word, start - cut, end - cut) for word, start, end in self._words[-3 * _PERIOD :]]
+        self._seen = {word: places for word, places in self._seen.items() if places[-1] > self._count - _PERIOD}
 
     def _emit(self, end: int) -> str:
         newly = self._text[self._let : end]
@@ -191,21 +194,19 @@ class FaultScanner:
         return None
 
     def _repeats(self) -> Fault | None:
-        words, count = self._words, len(self._words)
-        for period in range(1, min(_PERIOD, count - 1) + 1):
-            same = words[-1][0] == words[-1 - period][0]
-            self._copies[period] = self._copies[period] + 1 if same else 0
-            if self._copies[period] >= _most_copied(period):
-                return Fault(kind="repetition", start=words[count - self._copies[period] - 1][2])
+        """Count for each period on how the last word goes on repeating; the fault that this makes certain."""
+        word, place = self._words[-1][0], self._count
+        before = [earlier for earlier in self._seen.get(word, ()) if place - earlier <= _PERIOD]
+        self._copies = {place - earlier: self._copies.get(place - earlier, 0) + 1 for earlier in before}
+        self._seen[word] = [*before, place]
+        for period, copied in self._copies.items():
+            if copied >= _most_copied(period):
+                return Fault(kind="repetition", start=self._words[-copied - 1][2])
         return None
 
     def _repeated_from(self) -> int:
         """Where the second copy of a stretch begins that has been repeated in full once: it is held back until the repetition breaks off."""
-        begins = [
-            self._words[len(self._words) - copied - 1][2]
-            for period, copied in enumerate(self._copies)
-            if period and copied >= max(period, 4) and copied < len(self._words)
-        ]
+        begins = [self._words[-copied - 1][2] for period, copied in self._copies.items() if max(period, 4) <= copied < len(self._words)]
         return max(self._let, min(begins, default=len(self._text)))
 
     def _foreign(self) -> Fault | None:
@@ -227,8 +228,8 @@ def _is_sound(text: str, language: str | None) -> bool:
     if any(rule.search(text) for _, rule in _MARKS):
         return False
     found = _WORD.findall(text.casefold())
-    if not found or len(set(zip(found, found[1:], found[2:], strict=False))) < len(found) - 2:
-        return False  # every repetition that counts holds three words in a row twice
+    if not found or len(set(zip(found, found[1:], found[2:], found[3:], found[4:], strict=False))) < len(found) - 4:
+        return False  # every repetition that counts holds five words in a row twice
     if language is None or len(found) < _LANGUAGE_AFTER:
         return True
     ends = range(_LANGUAGE_AFTER, len(found) + 1, _LANGUAGE_AFTER)

@@ -118,6 +118,9 @@ class Quotation:
 
     name = "quotation"
 
+    verbatim = True
+    """What it writes stands in the library, so nobody need look for a model's faults in it."""
+
     def __init__(self, *, lead_ins: Mapping[str, Sequence[str]] | None = None, encoder: Encoder | None = None, max_tokens: int = 400) -> None:
         """`lead_ins`: for each persona id its forms, in which `{work}` and `{locator}` are filled in. `encoder`: the one that made the hits' token states."""
         self._lead_ins = {persona: tuple(forms) or LEAD_INS for persona, forms in (lead_ins or {}).items()}
