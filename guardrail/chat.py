@@ -86,7 +86,14 @@ class Chat:
     def __init__(self, parts: Parts, settings: Settings) -> None:
         self.parts = parts
         self.settings = settings
-        self._names = frozenset(word for persona in parts.personas.values() for word in (persona.id, *persona.name.lower().split()))
+        self._reader = Reader(
+            limits=settings.limits,
+            names=frozenset(word for persona in parts.personas.values() for word in (persona.id, *persona.name.lower().split())),
+            encode=self._encode_all if parts.encoder is not None else None,
+            intent=parts.intent,
+            budget_ms=settings.rails_budget_ms,
+        )
+        self._text_checks = _text_checks(parts.output_rails)
 
     async def reply(self, request: Request) -> Reply:
         """The whole reply. Raises GuardrailError; a refusal is a value."""
@@ -141,14 +148,7 @@ class Chat:
 
     async def read(self, request: Request, parts: Parts, *, every: bool = False) -> Reading:
         """What the request says, and what the input rails say of it; see `Reader.read`."""
-        reader = Reader(
-            limits=self.settings.limits,
-            names=self._names,
-            encode=self._encode_all if parts.encoder is not None else None,
-            intent=parts.intent,
-            budget_ms=self.settings.rails_budget_ms,
-        )
-        return await reader.read(request, parts.input_rails, every=every)
+        return await self._reader.read(request, parts.input_rails, every=every)
 
     async def retrieve(self, question: Question, parts: Parts) -> Evidence | Abstention | Refusal:
         """Question to Evidence: the passages, if they answer the question, without those that a rail rejects."""
@@ -179,15 +179,7 @@ class Chat:
         request = evidence.question.request
         persona = self.persona(request)
         judge, unsupported = parts.judge, self._unsupported(persona, parts)
-        text_checks = tuple(
-            TextCheck(
-                reach=rail.rail.reach,
-                check=rail.check,
-                clearing=rail.rail if isinstance(rail.rail, Clearing) else None,
-                consequence=(rail.consequence or "block") if rail.enforced else "block",
-            )
-            for rail in parts.output_rails
-        )
+        text_checks = self._text_checks if parts is self.parts else _text_checks(parts.output_rails)
         prompt = Prompt(
             messages=parts.template.render(persona=persona, evidence=evidence, canary=parts.canary),
             evidence=evidence,
@@ -291,6 +283,18 @@ class Chat:
             stop=asked.stop,
             seed=asked.seed,
         )
+
+
+def _text_checks(rails: Iterable[EnforcedRail]) -> tuple[TextCheck, ...]:
+    return tuple(
+        TextCheck(
+            reach=rail.rail.reach,
+            check=rail.check,
+            clearing=rail.rail if isinstance(rail.rail, Clearing) else None,
+            consequence=(rail.consequence or "block") if rail.enforced else "block",
+        )
+        for rail in rails
+    )
 
 
 class _Clock:
