@@ -55,12 +55,14 @@ _CHAIN_REACH = 96
 """More than the characters of the longest number in groups."""
 _WORD = "[!-~\u00c0-\u024f]"
 _GAP = "[ \u00a0\\t]{1,3}"
+_NUMBERED = rf"(?=[!-/:-~\u00c0-\u024f]*+\d){_WORD}++"
+"""A word with a digit in it, whole: what could be read in several ways would take time without end."""
 _NAME = re.compile(r"\w+")
 _CHAIN = re.compile(
     # What a number in several groups can begin with ...
-    rf"(?<!{_WORD})(?:{_WORD}*\d{_WORD}*|{_WORD}*[+(]{{1,2}}|(?:{_WORD}*[!-/:-@\[-^`{{-~])?[A-Z]{{2}})"
+    rf"(?<!{_WORD})(?:{_NUMBERED}|{_WORD}*[+(]{{1,2}}|(?:{_WORD}*[!-/:-@\[-^`{{-~])?[A-Z]{{2}})"
     # ... go on with ...
-    rf"(?:{_GAP}(?:{_WORD}*\d{_WORD}*|[A-Z]{{1,4}}|(?<=[a-z]{{2}}\d\d )[a-z]{{4}}|[().,/+#-]{{1,3}}|(?i:x|ext\.?|extension)))*"
+    rf"(?:{_GAP}(?:{_NUMBERED}|[A-Z]{{1,4}}|(?<=[a-z]{{2}}\d\d )[a-z]{{4}}|[().,/+#-]{{1,3}}|(?i:x|ext\.?|extension)))*"
     # ... and break off in.
     rf"(?:{_GAP}{_WORD}*)?\Z"
 )

@@ -116,6 +116,11 @@ async def test_a_blocked_stream_ends_alike_at_every_split(text: str, cuts: list[
     assert len(whole) <= min((finding.start for finding in find(text)), default=len(text))
 
 
+def test_many_numbers_in_a_row_take_no_time_to_speak_of() -> None:
+    text = "2 95 10 99 126 111 932 95 10 99 126 111 932 95 10 99 126 111 93-----BEGIN RSA PRIVATE KEY----"
+    assert cleared(text) <= len(text)  # it did not end before each word was read in one way only
+
+
 def test_only_what_may_become_a_value_is_held_back() -> None:
     for text, held in (
         ("They went home ", 0),
