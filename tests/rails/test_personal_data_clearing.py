@@ -107,7 +107,7 @@ async def test_no_character_of_a_value_leaves_when_it_blocks_at_any_split(kind: 
 
 
 @given(TEXTS, CUTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)  # a number that goes on behind what looked like its end may end the stream later: nothing leaks
 async def test_a_blocked_stream_ends_alike_at_every_split(text: str, cuts: list[int]) -> None:
     whole, blocked = await released(BLOCKING, [text])
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
