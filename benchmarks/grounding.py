@@ -2,11 +2,12 @@
 
 Run: python -m benchmarks.grounding --data ../shared/data
 
-For each public set the AUROC of the best cosine of claim and passage vectors alone, of the floor (fifteen figures with logistic regression, fitted on the same
-rows as the rail; `guardrail.finetune.grounding_floor`), and of the rail's support, with 95 % intervals from a bootstrap over groups; then the rail's lead over
-the floor. `wice`: each claim against all the evidence that the set gives. `halueval`: answers alone; `same length` compares right and wrong answers whose
-numbers of words differ by at most one, because elsewhere the length gives the answer away. Then, for claims about the built-in library by kind, how many pass
-at the shipped threshold and under the hard rules, with Wilson intervals. Takes some minutes on one core, nearly all of it the encoder's.
+For each public set the AUROC of the best cosine of claim and passage vectors alone, of the floor (fifteen figures with logistic regression, fitted on the
+same rows as the rail; `guardrail.finetune.rails.grounding_floor`), and of the rail's support, with 95 % intervals from a bootstrap over groups; then the rail's
+lead over the floor. `wice`: each claim against all the evidence that the set gives. `halueval`: answers alone; `same length` compares right and wrong answers
+whose numbers of words differ by at most one, because elsewhere the length gives the answer away. Then, for claims about the built-in library by kind,
+how many pass at the shipped threshold and under the hard rules, with Wilson intervals. Takes some minutes on one core, nearly all of it the
+encoder's.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.golden import wilson
-from guardrail.finetune.grounding import broken, figures
-from guardrail.finetune.grounding_data import Pair, encode, library_pairs, pairs
-from guardrail.finetune.grounding_floor import FLOOR, cosines, floor_figures
+from guardrail.finetune.rails.grounding import broken, figures
+from guardrail.finetune.rails.grounding_data import Pair, encode, library_pairs, pairs
+from guardrail.finetune.rails.grounding_floor import FLOOR, cosines, floor_figures
 from guardrail.index.encoder import MiniLM
 from guardrail.rails.grounding import CARD, GroundingRail
 from guardrail.rails.support import Support

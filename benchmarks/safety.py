@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.safety_baseline import Probe
-from guardrail.finetune import safety_data
-from guardrail.finetune.safety_report import macro_f1, wilson
+from guardrail.finetune.rails import safety_data
+from guardrail.finetune.rails.safety_report import macro_f1, wilson
 from guardrail.index.encoder import MiniLM
 from guardrail.protocols import Screening
 from guardrail.rails.attack import WEIGHTS as ATTACK_WEIGHTS

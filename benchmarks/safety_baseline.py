@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from guardrail.finetune import safety_data
-from guardrail.finetune.safety import EVERYDAY, FALSE_ALARMS, WRITTEN
+from guardrail.finetune.rails import safety_data
+from guardrail.finetune.rails.safety import EVERYDAY, FALSE_ALARMS, WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,8 +15,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
-from guardrail.finetune import safety_data, safety_encoder
-from guardrail.finetune.safety_report import wilson
+from guardrail.finetune.rails import safety_data, safety_encoder
+from guardrail.finetune.rails.safety_report import wilson
 from guardrail.index import safety_branch
 from guardrail.index.encoder import SAFETY_BRANCH, MiniLM, weights
 

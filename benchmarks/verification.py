@@ -14,7 +14,7 @@ import time
 
 from benchmarks.load import quantile
 from benchmarks.process import cores
-from guardrail.finetune.grounding_data import encode, library_pairs
+from guardrail.finetune.rails.grounding_data import encode, library_pairs
 from guardrail.index.encoder import MiniLM
 from guardrail.protocols import Claim
 from guardrail.rails.grounding import GroundingRail

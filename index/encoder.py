@@ -1,6 +1,6 @@
 """all-MiniLM-L6-v2 on ONNX Runtime, without torch.
 
-The graphs (`minilm_lower.onnx`, `minilm_upper.onnx`, made by `guardrail.finetune.encoder_graph`) hold no weights; they come from the model's own
+The graphs (`minilm_lower.onnx`, `minilm_upper.onnx`, made by `guardrail.finetune.rails.encoder_graph`) hold no weights; they come from the model's own
 safetensors file, which is mapped into memory, so the 45 MiB embedding table costs only the pages of words that occur.
 
 Three layers are shared. Above them the encoder forks: the model's own upper layers give the vectors for retrieval, and the safety branch, a finetuned copy

@@ -4,7 +4,7 @@ Dense search and BM25 choose the candidates. Four cosines put these in order: th
 by late interaction. BM25 has no say in the order: beside the other four its fitted weight is nil.
 
 The weight of the fusion was chosen on the tuning half of `retrieval_wiki` (`benchmarks/retrieval.py` prints the other half), those of the four cosines
-were fitted on questions to the built-in library (`guardrail.finetune.ranking`).
+were fitted on questions to the built-in library (`guardrail.finetune.rails.ranking`).
 """
 
 from __future__ import annotations

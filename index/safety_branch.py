@@ -63,9 +63,9 @@ def load(path: Path, own: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArra
     try:
         learned = unpack(safetensors.numpy.load(path.read_bytes()), own)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise LibraryError(f"The safety branch {path.name} cannot be read: make it again with `python -m guardrail.finetune.safety`.") from error
+        raise LibraryError(f"The safety branch {path.name} cannot be read: make it again with `python -m guardrail.finetune.rails.safety`.") from error
     if set(learned) != set(own):
-        raise LibraryError(f"The safety branch {path.name} lacks layers: make it again with `python -m guardrail.finetune.safety`.")
+        raise LibraryError(f"The safety branch {path.name} lacks layers: make it again with `python -m guardrail.finetune.rails.safety`.")
     return learned
 
 
@@ -74,4 +74,4 @@ def fingerprint(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise LibraryError(f"The safety branch {path.name} cannot be read: make it again with `python -m guardrail.finetune.safety`.") from error
+        raise LibraryError(f"The safety branch {path.name} cannot be read: make it again with `python -m guardrail.finetune.rails.safety`.") from error

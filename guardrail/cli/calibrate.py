@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardrail.cli.opening import Session
-    from guardrail.finetune.calibration import Calibration, Estimate, Measure, Target
+    from guardrail.finetune.rails.calibration import Calibration, Estimate, Measure, Target
 
 RAIL = "grounding"
 _MEASURES = {"precision": "precision", "recall": "recall", "fpr": "rate of false alarms"}
@@ -46,8 +46,8 @@ def calibrate(*, pairs: Iterable[bytes], target: str | None, as_json: bool, out:
     wanted = None if target is None else _target(target)
     rows = [_pair(number, line) for number, line in enumerate(pairs, start=1) if line.strip()]
     from guardrail.cli.check import Nobody
-    from guardrail.finetune.calibration import calibrate as fit
-    from guardrail.finetune.calibration import refuse
+    from guardrail.finetune.rails.calibration import calibrate as fit
+    from guardrail.finetune.rails.calibration import refuse
 
     labels = [not row.supported for row in rows]
     refuse(labels, good=_TRUTH[True], bad=_TRUTH[False])
@@ -64,7 +64,7 @@ def calibrate(*, pairs: Iterable[bytes], target: str | None, as_json: bool, out:
 
 
 def _target(text: str) -> Target:
-    from guardrail.finetune.calibration import Target
+    from guardrail.finetune.rails.calibration import Target
 
     measure, _, value = text.partition("=")
     try:

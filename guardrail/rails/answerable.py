@@ -183,4 +183,6 @@ def _load(path: Path) -> tuple[NDArray[np.float32], float, float]:
         card = json.loads(path.read_text(encoding="utf-8"))
         return np.array([card["weights"][name] for name in FEATURES], np.float32), float(card["bias"]), float(card["threshold"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"The coefficients {path.name} cannot be read: fit them again with `python -m guardrail.finetune.answerable`.") from error
+        raise ConfigurationError(
+            f"The coefficients {path.name} cannot be read: fit them again with `python -m guardrail.finetune.rails.answerable`."
+        ) from error

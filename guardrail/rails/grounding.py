@@ -191,8 +191,8 @@ def _load() -> tuple[KernelRegression, float]:
         model = KernelRegression.unpack(safetensors.numpy.load(COEFFICIENTS.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ConfigurationError(
-            f"The coefficients {COEFFICIENTS.name} cannot be read: fit them again with `python -m guardrail.finetune.grounding`."
+            f"The coefficients {COEFFICIENTS.name} cannot be read: fit them again with `python -m guardrail.finetune.rails.grounding`."
         ) from error
     if len(model.mean) != len(FEATURES):
-        raise ConfigurationError(f"The weights {COEFFICIENTS.name} are for other figures: fit them again with `python -m guardrail.finetune.grounding`.")
+        raise ConfigurationError(f"The weights {COEFFICIENTS.name} are for other figures: fit them again with `python -m guardrail.finetune.rails.grounding`.")
     return model, threshold

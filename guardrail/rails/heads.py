@@ -59,7 +59,7 @@ class Head:
     @classmethod
     def load(cls, encoder: SafetyEncoder, path: Path) -> Head:
         """The head in the file at `path`. Raises ConfigurationError where it is damaged or was made for another branch than the encoder's."""
-        again = "make it again with `python -m guardrail.finetune.safety`."
+        again = "make it again with `python -m guardrail.finetune.rails.safety`."
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}

@@ -42,7 +42,7 @@ class IntentHead:
     def __init__(self, head: Head) -> None:
         """Raises ConfigurationError where a label of BENIGN or the threshold is missing."""
         if not set(BENIGN) <= set(head.labels) or QUESTION not in head.thresholds:
-            raise ConfigurationError("The intent head lacks labels: make it again with `python -m guardrail.finetune.safety`.")
+            raise ConfigurationError("The intent head lacks labels: make it again with `python -m guardrail.finetune.rails.safety`.")
         self.head = head
         self.labels = head.labels
         self.threshold = head.thresholds[QUESTION]

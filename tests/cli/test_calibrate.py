@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrail.errors import InvalidRequest
-from guardrail.finetune.calibration import LEAST, Target, Unreachable, calibrate, rates
+from guardrail.finetune.rails.calibration import LEAST, Target, Unreachable, calibrate, rates
 
 
 def rows(good: int, bad: int, *, apart: float = 0.5, seed: int = 1) -> tuple[list[float], list[bool]]:

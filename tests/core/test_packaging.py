@@ -24,16 +24,12 @@ def test_every_subpackage_of_the_tree_is_packaged() -> None:
     assert set(project["tool"]["setuptools"]["packages"]) == found
 
 
-@pytest.mark.parametrize(
-    "package", ["guardrail", "guardrail.cli", "guardrail.index", "guardrail.prompts", "guardrail.finetune", "guardrail.rails", "guardrail.server"]
-)
-def test_every_data_file_of_a_package_is_packaged(package: str) -> None:
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"].get(package, [])
-    folder = ROOT.joinpath(*package.split("."))
-    packaged = {path for pattern in patterns for path in folder.glob(pattern)}
-    below = folder.glob("*") if package in {"guardrail", "guardrail.cli"} else folder.resolve().rglob("*")
-    data = [path for path in below if path.is_file() and path.suffix not in {".py", ".pyc"}]
-    assert [path.name for path in data if path.resolve() not in {found.resolve() for found in packaged}] == []
+@pytest.mark.parametrize("folder", ["guardrail", "index", "prompts", "finetune"])
+def test_every_data_file_is_packaged(folder: str) -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    packaged = {path.resolve() for package, patterns in packages.items() for pattern in patterns for path in ROOT.joinpath(*package.split(".")).glob(pattern)}
+    data = [path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}]
+    assert [path.name for path in data if path.resolve() not in packaged] == []
 
 
 @pytest.mark.parametrize("folder", ["index", "prompts", "finetune"])

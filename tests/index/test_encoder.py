@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guardrail.errors import LibraryError
-from guardrail.finetune import encoder_graph
+from guardrail.finetune.rails import encoder_graph
 from guardrail.index import encoder as module
 from guardrail.index import safety_branch
 from guardrail.index.encoder import MiniLM, pack, unpack
@@ -162,7 +162,7 @@ def test_the_safety_branch_comes_back_from_eight_bits_nearly_as_it_was_learned()
 def test_the_branch_in_onnx_runtime_is_the_branch_that_was_trained(encoder: MiniLM) -> None:
     import torch
 
-    from guardrail.finetune.safety_encoder import Branch, Words
+    from guardrail.finetune.rails.safety_encoder import Branch, Words
 
     own = module.weights()
     learned = safety_branch.load(module.SAFETY_BRANCH, {name: values for name, values in own.items() if module._is_upper(name)})

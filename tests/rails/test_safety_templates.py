@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrail.errors import ConfigurationError
-from guardrail.finetune.safety_templates import BENIGN, LABELS, TEMPLATES, load, rows
+from guardrail.finetune.rails.safety_templates import BENIGN, LABELS, TEMPLATES, load, rows
 
 PAIRS = TEMPLATES.with_name("safety_pairs.jsonl")
 

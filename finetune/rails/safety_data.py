@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guardrail.finetune import intent_data, safety_templates
+from guardrail.finetune.rails import intent_data, safety_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

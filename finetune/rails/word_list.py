@@ -1,6 +1,6 @@
 """The English words by which the rails tell language from noise.
 
-    python -m guardrail.finetune.word_list --data ../shared/data --out guardrail/normal/words.txt
+    python -m guardrail.finetune.rails.word_list --data ../shared/data --out guardrail/normal/words.txt
 
 Reads the vocabulary of the shipped encoder (Apache-2.0) and the public-domain works in `philosophy`. Of the works, only words that stand there at least five
 times in lower case are kept.

@@ -13,14 +13,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from guardrail.finetune.grounding_data import sources
+from guardrail.finetune.rails.grounding_data import sources
 from guardrail.rails.numbers import numbers
 from guardrail.rails.words import coverage, words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from guardrail.finetune.grounding_data import Pair
+    from guardrail.finetune.rails.grounding_data import Pair
     from guardrail.types import Encoding
 
 FLOOR = (

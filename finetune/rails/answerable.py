@@ -1,6 +1,6 @@
 """Fit the abstention gate: from what retrieval found to the probability that it answers the question.
 
-    python -m guardrail.finetune.answerable --out guardrail/rails/answerable.json
+    python -m guardrail.finetune.rails.answerable --out guardrail/rails/answerable.json
 
 Answerable: questions of visitors about what the built-in library holds (`answerable_questions.jsonl`), and the titles of its passages as questions.
 Not answerable: questions in the field and near it that no passage answers, questions outside it (`intent_questions.jsonl`), and questions on what only
@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from guardrail.finetune.intent_data import LIBRARY, OWN, from_titles
+from guardrail.finetune.rails.intent_data import LIBRARY, OWN, from_titles
 from guardrail.index.builtin import ensure
 from guardrail.index.encoder import MiniLM
 from guardrail.index.retriever import LibraryRetriever

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OWN = Path(__file__).with_name("intent_questions.jsonl")
 EVERYDAY = Path(__file__).with_name("library_questions.jsonl")
 """Questions in everyday words, each with the passage of the built-in library that answers it."""
-LIBRARY = Path(__file__).parent.parent / "index" / "library"
+LIBRARY = Path(__file__).parents[2] / "index" / "library"
 LICENCES = {
     "own": "Apache-2.0 (written for this project)",
     "library": "Apache-2.0 (templates over the titles of the built-in library)",

@@ -1,6 +1,6 @@
 """Fit the weights of the grounding rail: from the figures of `guardrail.rails.support` to a probability of support.
 
-    python -m guardrail.finetune.grounding --data ../shared/data --out guardrail/rails/grounding.safetensors
+    python -m guardrail.finetune.rails.grounding --data ../shared/data --out guardrail/rails/grounding.safetensors
 
 Writes a card of the same name in JSON beside it. Every source counts the same, however many rows it has; the claims about the library that were written for
 fitting are one of them. Takes some five minutes on one core, nearly all of it the encoder's.
@@ -20,8 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from guardrail.finetune.grounding_data import LICENCES, Pair, encode, library_pairs, pairs, sources
-from guardrail.finetune.grounding_floor import FLOOR, floor_figures, floor_model
+from guardrail.finetune.rails.grounding_data import LICENCES, Pair, encode, library_pairs, pairs, sources
+from guardrail.finetune.rails.grounding_floor import FLOOR, floor_figures, floor_model
 from guardrail.index.encoder import MiniLM
 from guardrail.rails.hard_rules import Shelf, violations
 from guardrail.rails.kernel_regression import REACH, KernelRegression

@@ -1,6 +1,6 @@
 """Writes the computation of all-MiniLM-L6-v2 without its weights, cut in two after the third layer.
 
-    python -m guardrail.finetune.encoder_graph index
+    python -m guardrail.finetune.rails.encoder_graph index
 
 A BERT encoder (Devlin et al. 2019) of six post-norm layers, in ONNX Runtime's fused operators. Weights are named as in `model.safetensors` and
 marked external: `guardrail.index.encoder` hands them over from the file itself, so the graphs stay a few kilobytes and torch is never needed.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from guardrail.protocols import Encoder
     from guardrail.types import Encoding
 
-LIBRARY = Path(__file__).parent.parent / "index" / "library"
+LIBRARY = Path(__file__).parents[2] / "index" / "library"
 CLAIMS = Path(__file__).with_name("grounding_claims.jsonl")
 LICENCES = {
     "wice": "annotations ODC-BY; Wikipedia CC BY-SA, cited pages Common Crawl terms",

@@ -1,8 +1,8 @@
 """Make the safety branch and the heads that read it: intent, harm, attack, sentiment.
 
-    python -m guardrail.finetune.safety --data ../shared/data --branch index/safety_branch.safetensors --heads guardrail/rails
+    python -m guardrail.finetune.rails.safety --data ../shared/data --branch index/safety_branch.safetensors --heads guardrail/rails
 
-The branch and all heads learn together on the train part (`guardrail.finetune.safety_encoder`). Scales, offsets and thresholds are then fitted on the
+The branch and all heads learn together on the train part (`guardrail.finetune.rails.safety_encoder`). Scales, offsets and thresholds are then fitted on the
 calibrate part with the encoder as it is served, and each card gives figures on the test part. `--seed` makes another branch. Takes about half an hour on
 one core. Figures on other people's rows are those of `benchmarks/safety.py`.
 """
@@ -21,9 +21,9 @@ import torch
 from safetensors.numpy import save_file
 from scipy.optimize import minimize, minimize_scalar
 
-from guardrail.finetune import safety_encoder
-from guardrail.finetune.safety_data import ADVICE, ATTACKS, CALM_SHARE, FLAGS, HARMS, INTENTS, LICENCES, SENTIMENTS, Row, rows
-from guardrail.finetune.safety_report import flag_figures, label_figures, macro_f1
+from guardrail.finetune.rails import safety_encoder
+from guardrail.finetune.rails.safety_data import ADVICE, ATTACKS, CALM_SHARE, FLAGS, HARMS, INTENTS, LICENCES, SENTIMENTS, Row, rows
+from guardrail.finetune.rails.safety_report import flag_figures, label_figures, macro_f1
 from guardrail.index import safety_branch
 from guardrail.index.encoder import MiniLM, weights
 from guardrail.rails import attack, harm, sentiment

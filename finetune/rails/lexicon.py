@@ -1,6 +1,6 @@
 """Count in how many stretches of prose each word stem stands: the rarity that the rails weigh words by.
 
-    python -m guardrail.finetune.lexicon --data ../shared/data --out guardrail/rails/lexicon.json
+    python -m guardrail.finetune.rails.lexicon --data ../shared/data --out guardrail/rails/lexicon.json
 
 Reads the public-domain works in `philosophy`, and Wikipedia paragraphs of `retrieval_wiki`, `wice` and `faithdial_audit`; only counts are kept.
 """

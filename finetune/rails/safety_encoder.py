@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from guardrail.finetune.safety_data import FLAGS, INTENTS, SENTIMENTS, Row
+from guardrail.finetune.rails.safety_data import FLAGS, INTENTS, SENTIMENTS, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

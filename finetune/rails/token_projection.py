@@ -1,6 +1,6 @@
 """Writes `index/token_projection.safetensors`: the projection of token states that late interaction stores.
 
-    python -m guardrail.finetune.token_projection ../shared/data/philosophy index/token_projection.safetensors
+    python -m guardrail.finetune.rails.token_projection ../shared/data/philosophy index/token_projection.safetensors
 
 PCA with whitening (no centring: cosines are what counts) of the content tokens' states in passages drawn from the texts of a folder. On the tuning half
 of `retrieval_wiki`, MaxSim alone has nDCG@10 87.6 with all 384 dimensions, 87.1 with these 96 and 86.7 with 64; fused with the sentence vectors 88.5,

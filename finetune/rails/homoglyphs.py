@@ -1,6 +1,6 @@
 """Letters that look like a letter of the English alphabet, from Unicode's list of confusables (UTS 39).
 
-    python -m guardrail.finetune.homoglyphs --confusables confusables.json --out guardrail/normal/homoglyphs.json
+    python -m guardrail.finetune.rails.homoglyphs --confusables confusables.json --out guardrail/normal/homoglyphs.json
 
 Reads the `confusables.json` that the package `confusable-homoglyphs` carries (Unicode data under the Unicode licence). Only letters are kept that
 compatibility folding leaves as they are: folding maps the others already.

@@ -1,6 +1,6 @@
 """Fit the weights by which search puts its candidates in order.
 
-    python -m guardrail.finetune.ranking
+    python -m guardrail.finetune.rails.ranking
 
 641 questions in everyday words, each with the passage of the built-in library that answers it (`library_questions.jsonl`), are put to that persona's
 shelf. A softmax over the candidates' weighted evidence is fitted to the right passage (ListNet; Cao et al. 2007, with one right answer). The figure is
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize
 
-from guardrail.finetune.intent_data import everyday
+from guardrail.finetune.rails.intent_data import everyday
 from guardrail.index import ranking
 from guardrail.index.builtin import ensure
 from guardrail.index.encoder import MiniLM

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from guardrail.finetune.safety_data import Row
+    from guardrail.finetune.rails.safety_data import Row
 
 MISSES = 60
 """Most ids of misses that a card lists of each kind."""
