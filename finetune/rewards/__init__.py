@@ -1,0 +1,1 @@
+"""Scores of replies, one callable for PPO, RLOO, GRPO, rejection sampling and distillation."""

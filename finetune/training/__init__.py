@@ -1,0 +1,1 @@
+"""How weights are changed: losses, estimators and the loops around them."""
