@@ -152,6 +152,14 @@ class VerdictLogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackSettings:
+    """Where the server keeps what users thought of replies."""
+
+    path: str | None = None
+    """A file of JSON lines, with the texts; None: feedback is not collected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """The HTTP server."""
 
@@ -201,6 +209,7 @@ class Settings:
     """Longest time that all input rails, and again all retrieval rails, may take together; past it the turn is an error, as when a rail fails closed."""
     help: HelpSettings = HelpSettings()
     verdict_log: VerdictLogSettings = VerdictLogSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     limits: LimitSettings = LimitSettings()
     server: ServerSettings = ServerSettings()
     workers: Positive = 2

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from guardrail import presentation
-from guardrail.errors import ConfigurationError
+from guardrail.append_log import AppendLog
 from guardrail.types import Answer
 
 if TYPE_CHECKING:
@@ -19,24 +16,16 @@ if TYPE_CHECKING:
     from guardrail.types import Reply, Request
 
 log = logging.getLogger("guardrail.verdicts")
-_encode = msgspec.json.Encoder().encode
 
 
 class VerdictLog:
-    """Appends to the file that the settings name. Each line is written at once, so several processes may share a file.
-
-    The file may be moved away by log rotation: the next line makes a new one. A line that cannot be written is reported and the turn goes on.
-    """
+    """Appends to the file that the settings name. A line that cannot be written is reported and the turn goes on."""
 
     def __init__(self, settings: VerdictLogSettings) -> None:
         """Raises ConfigurationError where the file cannot be opened for appending."""
         assert settings.path is not None
-        self._path = settings.path
+        self._lines = AppendLog(settings.path, setting="verdict_log.path")
         self._text = settings.text
-        try:
-            os.close(self._opened())
-        except OSError as error:
-            raise ConfigurationError(f"verdict_log.path: {self._path} cannot be written ({error.strerror}).") from None
 
     def reply(self, reply: Reply, config_hash: str) -> None:
         """Log a turn that ended with a reply."""
@@ -64,13 +53,6 @@ class VerdictLog:
         if self._text:
             line |= {"message": request.text if request.messages else None, "text": said}
         try:
-            file = self._opened()
-            try:
-                os.write(file, _encode(line) + b"\n")
-            finally:
-                os.close(file)
+            self._lines.write(line)
         except OSError as error:
-            log.error("the verdict log cannot be written", extra={"fields": {"path": self._path, "reason": error.strerror}})
-
-    def _opened(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            log.error("the verdict log cannot be written", extra={"fields": {"path": self._lines.path, "reason": error.strerror}})

@@ -12,12 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from guardrail.errors import UnknownModel
-from guardrail.server import detector_wire, envelope, litellm_wire, metrics, openapi, wire
+from guardrail.server import detector_wire, envelope, feedback_wire, litellm_wire, metrics, openapi, wire
 from guardrail.server.access import Door
 from guardrail.server.admission import Admission
 from guardrail.server.checks import Checks, Endpoint
 from guardrail.server.completions import Completions
 from guardrail.server.detectors import DetectorEndpoint, Detectors
+from guardrail.server.feedback import FeedbackBox
 from guardrail.server.gate import Gate
 from guardrail.server.litellm import LiteLLM
 from guardrail.server.page_files import PageFiles
@@ -65,6 +66,7 @@ class App:
             Route("/v1/checks", Endpoint(guard, gate, wire.AnyCheck, checks.check), methods=["POST"]),
             Route("/v1/moderations", Endpoint(guard, gate, wire.ModerationRequest, checks.moderate), methods=["POST"]),
             Route("/v1/retrieve", Endpoint(guard, gate, wire.RetrieveRequest, checks.retrieve), methods=["POST"]),
+            Route("/v1/feedback", Endpoint(guard, gate, feedback_wire.AnyFeedback, FeedbackBox(guard).take), methods=["POST"]),
             Route("/beta/litellm_basic_guardrail_api", Endpoint(guard, gate, litellm_wire.LiteLLMRequest, LiteLLM(guard, self._metrics)), methods=["POST"]),
             Route("/api/v1/text/contents", DetectorEndpoint(detectors, gate, detector_wire.ContentsRequest, detectors.contents), methods=["POST"]),
             Route("/api/v1/text/chat", DetectorEndpoint(detectors, gate, detector_wire.ChatDetectionRequest, detectors.chat), methods=["POST"]),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 import guardrail
-from guardrail.server import detector_wire, litellm_wire, wire
+from guardrail.server import detector_wire, feedback_wire, litellm_wire, wire
 from guardrail.server.access import PLUGS, PRIVATE
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -66,6 +66,14 @@ OPERATIONS = (
     ),
     Operation(path="/v1/checks", method="post", summary="The rails alone.", body=wire.InputCheck | wire.OutputCheck, reply=wire.CheckReply, errors=_TURN),
     Operation(path="/v1/retrieve", method="post", summary="Passages for a query.", body=wire.RetrieveRequest, reply=wire.RetrieveReply, errors=_TURN),
+    Operation(
+        path="/v1/feedback",
+        method="post",
+        summary="What somebody thought of a reply, kept where the configuration says.",
+        body=feedback_wire.Thumb | feedback_wire.Rewrite | feedback_wire.Comparison,
+        reply=feedback_wire.Stored,
+        errors=_TURN,
+    ),
     Operation(
         path="/beta/litellm_basic_guardrail_api",
         method="post",

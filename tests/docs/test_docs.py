@@ -52,8 +52,9 @@ def test_the_offline_start_answers_from_the_visitors_own_text(tmp_path: Path) ->
     assert "It closes at six on Sundays." in done.stdout.splitlines()[-1] or "closes at six" in done.stdout
 
 
-@pytest.mark.parametrize("code", blocks("yaml"))
-def test_a_configuration_is_valid(code: str) -> None:
+@pytest.mark.parametrize("code", [block for block in blocks("yaml") if "stages:" not in str(block.values[0])])
+def test_a_configuration_is_valid(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the files that it names are made where it runs
     settings = strict_yaml.loads(code, Settings)
     assert Guardrail(settings).config_hash
 
