@@ -13,7 +13,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from guardrail.rails.sentiment import SentimentRail
 from guardrail.types import Encoding, Message, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 OWN = Path(__file__).with_name("safety")
 
@@ -62,6 +62,15 @@ class Screened:
         labels = [self.harm.judge(self.harm_head.probabilities(one))[0] for one in vectors]
         attacks = [self.attack_head.probabilities(one)["attack"] > self.attack.threshold for one in vectors]
         return np.array([label is not None for label in labels]), np.array(attacks), labels
+
+
+def unseen(path: Path, seen: Container[str]) -> list[dict[str, Any]]:
+    """Our own rows for measuring, without the few short ones that somebody else wrote word for word for training."""
+    rows = [*safety_data.jsonl(path)]
+    kept = [row for row in rows if safety_data.key(row["text"]) not in seen]
+    if len(kept) < len(rows):
+        print(f"{path.name}: {len(rows) - len(kept)} rows stand in the training set and are left out")
+    return kept
 
 
 def line(name: str, right: int, total: int, target: str, note: str = "") -> None:
@@ -117,7 +126,7 @@ def recall(screened: Screened, data: Path, probe: Probe | None) -> None:
         line(f"{kind}: all (harm: harmbench without copyright, tdc2023)", right, total, ">= 90 %", f"either {either / total:.1%}")
 
 
-def false_alarms(screened: Screened, data: Path, own: Path, probe: Probe | None) -> None:
+def false_alarms(screened: Screened, data: Path, own: Path, seen: Container[str], probe: Probe | None) -> None:
     """How much of what should pass is stopped."""
     sets = {
         "everyday instructions": (texts_of(data / "benign_instructions" / "alpaca_instructions.jsonl", "prompt"), "harm 3, attack 2"),
@@ -132,7 +141,7 @@ def false_alarms(screened: Screened, data: Path, own: Path, probe: Probe | None)
     }
     for name, target in (("trigger_words", "attack 5"), ("about_the_texts", "harm 2")):
         if (own / f"{name}.jsonl").exists():
-            sets[f"own rows: {name}"] = (texts_of(own / f"{name}.jsonl", "text"), target)
+            sets[f"own rows: {name}"] = ([row["text"] for row in unseen(own / f"{name}.jsonl", seen)], target)
     print("\nstopped by mistake")
     for name, (texts, target) in sets.items():
         harm, attack, _ = screened.stopped(screened.vectors(texts))
@@ -140,7 +149,7 @@ def false_alarms(screened: Screened, data: Path, own: Path, probe: Probe | None)
         line(f"{name}: attack", int(attack.sum()), len(texts), "", beside(probe, texts, "attack"))
 
 
-def tones(screened: Screened, data: Path, own: Path) -> None:
+def tones(screened: Screened, data: Path, own: Path, seen: Container[str]) -> None:
     """Distress, offensive and hateful language, sentiment."""
     print("\ntone")
     rail = screened.sentiment
@@ -166,7 +175,7 @@ def tones(screened: Screened, data: Path, own: Path) -> None:
     said = np.array([names.index(rail.tone(one).label) for one in screened.vectors([row["text"] for row in rows])])
     report_f1("tweeteval sentiment val, macro-F1", np.array([row["label"] for row in rows]), said, 3, "")
     if (own / "distress.jsonl").exists():
-        rows = [*safety_data.jsonl(own / "distress.jsonl")]
+        rows = unseen(own / "distress.jsonl", seen)
         said = np.array([rail.tone(one).distress > rail.threshold for one in screened.vectors([row["text"] for row in rows])])
         truth = np.array([row["distress"] for row in rows])
         line("own rows: distress", int((said & truth).sum()), int(truth.sum()), "")
@@ -181,12 +190,12 @@ def report_f1(name: str, truth: np.ndarray, said: np.ndarray, labels: int, targe
     print(f"{name:<58}n {len(truth):<9}{macro_f1(truth, said, labels):>8.3f}  {low:>6.3f} to {high:<7.3f}{target}", flush=True)
 
 
-def intents(screened: Screened, own: Path) -> None:
+def intents(screened: Screened, own: Path, seen: Container[str]) -> None:
     """Our own twelve labels, and conversations that lead somewhere."""
     if not (own / "intents.jsonl").exists():
         return
     print("\nown rows")
-    rows = [*safety_data.jsonl(own / "intents.jsonl")]
+    rows = unseen(own / "intents.jsonl", seen)
     labels = screened.intent.labels
     truth = np.array([labels.index(row["label"]) for row in rows])
     vectors = screened.vectors([row["text"] for row in rows])
@@ -265,10 +274,11 @@ def main() -> None:
     screened = Screened(MiniLM())
     print(json.dumps({"thresholds": {**screened.harm_head.thresholds, **screened.attack_head.thresholds, HARM: screened.harm.thresholds["harm_illicit"]}}))
     probe = Probe(arguments.data, screened.encoder) if arguments.baseline else None
+    seen = {safety_data.key(row.text) for row in safety_data.rows(arguments.data)}
     recall(screened, arguments.data, probe)
-    false_alarms(screened, arguments.data, arguments.own, probe)
-    tones(screened, arguments.data, arguments.own)
-    intents(screened, arguments.own)
+    false_alarms(screened, arguments.data, arguments.own, seen, probe)
+    tones(screened, arguments.data, arguments.own, seen)
+    intents(screened, arguments.own, seen)
     latency(screened.encoder)
     if arguments.recipe:
         from benchmarks import safety_recipe  # noqa: PLC0415 - loads torch

@@ -7,7 +7,9 @@ shipped branch's vectors beside the encoder's own, fitted on train and reported 
 from __future__ import annotations
 
 import random
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +19,14 @@ from torch.nn import functional
 
 from guardrail.finetune.rails import safety_data, safety_encoder
 from guardrail.finetune.rails.safety_report import wilson
+from guardrail.finetune.rails.safety_states import LowerLayers
 from guardrail.index import safety_branch
 from guardrail.index.encoder import SAFETY_BRANCH, MiniLM, weights
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
+
+    from guardrail.finetune.rails.safety_states import States
 
 EPOCHS, RATE, BATCH = 3, 1e-4, 32
 
@@ -34,7 +37,8 @@ def run(data: Path) -> None:
     encoder = MiniLM()
     print("\nrecipe")
     clinc(data, encoder)
-    sst2(data, encoder)
+    with tempfile.TemporaryDirectory() as work:
+        sst2(data, encoder, Path(work))
 
 
 def clinc(data: Path, encoder: MiniLM) -> None:
@@ -56,7 +60,7 @@ def clinc(data: Path, encoder: MiniLM) -> None:
         )
 
 
-def sst2(data: Path, encoder: MiniLM) -> None:
+def sst2(data: Path, encoder: MiniLM, work: Path) -> None:
     """Accuracy on dev: a linear probe of the frozen encoder, and the branch trained on."""
     parts = {name: [*safety_data.jsonl(data / "sst2" / f"{name}.jsonl")] for name in ("train", "dev")}
     truth = {name: np.array([row["label"] for row in rows]) for name, rows in parts.items()}
@@ -67,8 +71,8 @@ def sst2(data: Path, encoder: MiniLM) -> None:
     probe = LogisticRegression(C=10.0, max_iter=500).fit(frozen["train"] * 4, truth["train"])
     report("baseline, frozen encoder", int((probe.predict(frozen["dev"] * 4) == truth["dev"]).sum()), len(truth["dev"]))
     own = weights()
-    words = safety_encoder.Words(encoder, own)
-    states = {name: words.states([row["text"] for row in rows]) for name, rows in parts.items()}
+    lower = LowerLayers(encoder, own, work)
+    states = {name: lower.states([row["text"] for row in rows]) for name, rows in parts.items()}
     shipped = {
         **own,
         **safety_branch.load(SAFETY_BRANCH, {name: values for name, values in own.items() if name.startswith("encoder.layer.") and int(name[14]) > 2}),
@@ -79,15 +83,13 @@ def sst2(data: Path, encoder: MiniLM) -> None:
         report(f"{name} ({time.perf_counter() - began:.0f} s)", int(((chances > 0) == truth["dev"]).sum()), len(truth["dev"]))
 
 
-def train(
-    states: safety_encoder.States, truth: NDArray[np.int64], dev: safety_encoder.States, start: dict[str, NDArray[np.float32]], seed: int
-) -> NDArray[np.float32]:
+def train(states: States, truth: NDArray[np.int64], dev: States, start: dict[str, NDArray[np.float32]], seed: int) -> NDArray[np.float32]:
     """Logits on dev."""
     torch.manual_seed(seed)
     pick = random.Random(seed)
     branch = safety_encoder.Branch(start, outputs=1)
     optimizer = torch.optim.AdamW([{"params": branch.layers.parameters(), "lr": RATE}, {"params": branch.head.parameters(), "lr": 1e-3}], weight_decay=0.01)
-    lengths = np.diff(states.starts)
+    lengths = states.lengths
     plan = []
     for _ in range(EPOCHS):
         order = sorted(range(len(truth)), key=lambda i: lengths[i] * pick.uniform(0.8, 1.2))

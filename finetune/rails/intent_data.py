@@ -152,7 +152,7 @@ def _all(data: Path) -> Iterator[tuple[str, str, str]]:
 def _some(source: str, labelled: list[tuple[str | None, str]]) -> Iterator[tuple[str, str, str]]:
     """At most `_MOST` rows of each label, drawn at random with a fixed seed."""
     taken: Counter[str] = Counter()
-    random.Random(source).shuffle(labelled)  # noqa: S311 - a sample that must be the same every time
+    random.Random(source).shuffle(labelled)
     for label, text in labelled:
         if label is None or (label == "out_of_scope" and _IN_FIELD.search(text)) or taken[label] >= _MOST.get(source, len(labelled)):
             continue
@@ -162,7 +162,7 @@ def _some(source: str, labelled: list[tuple[str | None, str]]) -> Iterator[tuple
 
 def from_titles(path: Path) -> Iterator[str]:
     """Questions made of the titles in one file of the built-in library, two a title where it is no question itself."""
-    pick = random.Random(path.stem)  # noqa: S311 - a sample that must be the same every time
+    pick = random.Random(path.stem)
     for row in _jsonl(path):
         title = row["title"]
         if title.lower().startswith(("what ", "how ", "why ", "whether ")):

@@ -1,6 +1,6 @@
 """Make the safety branch and the heads that read it: intent, harm, attack, sentiment.
 
-    python -m guardrail.finetune.rails.safety --data ../shared/data --branch index/safety_branch.safetensors --heads guardrail/rails
+    python -m guardrail.finetune.rails.safety --data ../shared/data --branch index/safety_branch.safetensors --heads guardrail/rails --work build/safety
 
 The branch and all heads learn together on the train part (`guardrail.finetune.rails.safety_encoder`). Scales, offsets and thresholds are then fitted on the
 calibrate part with the encoder as it is served, and each card gives figures on the test part. `--seed` makes another branch. Takes about half an hour on
@@ -22,15 +22,16 @@ from safetensors.numpy import save_file
 from scipy.optimize import minimize, minimize_scalar
 
 from guardrail.finetune.rails import safety_encoder
-from guardrail.finetune.rails.safety_data import ADVICE, ATTACKS, CALM_SHARE, FLAGS, HARMS, INTENTS, LICENCES, SENTIMENTS, Row, rows
+from guardrail.finetune.rails.safety_data import ADVICE, ATTACKS, CALM_SHARE, FLAGS, GRAMMARS, HARMS, INTENTS, LICENCES, SENTIMENTS, Row, rows, share
 from guardrail.finetune.rails.safety_report import flag_figures, label_figures, macro_f1
+from guardrail.finetune.rails.safety_states import LowerLayers
 from guardrail.index import safety_branch
 from guardrail.index.encoder import MiniLM, weights
 from guardrail.rails import attack, harm, sentiment
 from guardrail.rails.intent import QUESTION, choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -40,13 +41,13 @@ EVERYDAY = frozenset(
     {"own", "library", "clinc150", "self_instruct", "pandalm", "lfqa", "xquad", "adversarial_qa", "chatterbot", "banking77", "chitchat", "deepset"}
 )
 """Sources of ordinary messages, whose benign rows say how often a threshold is wrong."""
-WRITTEN = frozenset({"pairs", "templates"})
+WRITTEN = frozenset({"pairs", "messages", *GRAMMARS})
 """Sources of benign rows that look like bad ones."""
 PROSE = frozenset({"passages", "philosophy", "esnli"})
 """Sources of sentences that a reply might hold."""
 FALSE_ALARMS = {
     "harm": (0.010, 0.05),
-    "attack": (0.006, 0.03),
+    "attack": (0.010, 0.03),
     **dict.fromkeys(ADVICE, (0.002, 0.02)),
 }
 """Most false alarms on ordinary messages and on look-alikes, in the calibrate part."""
@@ -54,22 +55,24 @@ OUTPUT_FALSE_ALARMS = 0.001
 """Most false alarms on sentences of a reply: an answer holds many."""
 ESCALATION_FALSE_ALARMS = 0.05
 DISTRESS_FALSE_ALARMS = 0.05
-LOWEST = 0.3
+LOWEST = 0.2
 """A threshold is no lower, however well the calibrate part is told apart: other people's messages differ more."""
+MOST = 1000
+"""Rows of one source that are enough to fit on, and to report on."""
 TURNED_AWAY = 0.01
 """Share of the handwritten questions in the calibrate part that other benign labels may take."""
 QUESTION_SHARE = (0.08, 0.3)
 """Between these the least share of a question lies, however the calibrate part is told apart."""
 
 
-def make_branch(data: Path, path: Path, *, seed: int) -> tuple[list[Row], NDArray[np.float32], NDArray[np.float32]]:
+def make_branch(data: Path, path: Path, work: Path, *, seed: int) -> tuple[list[Row], NDArray[np.float32], NDArray[np.float32]]:
     """Train and store the branch; returns all rows and the linear layer that learned with it, (outputs, 384) and (outputs,)."""
     encoder = MiniLM()
     own = weights()
     table = rows(data)
     learn = [row for row in table if row.part == "train"]
-    states = safety_encoder.Words(encoder, own).states([row.text for row in learn])
-    branch = safety_encoder.train(learn, states, own, seed=seed)
+    states = LowerLayers(encoder, own, work).states([row.text for row in learn])
+    branch = safety_encoder.train(learn, states, own, work, seed=seed)
     learned = branch.weights()
     save_file(safety_branch.pack(learned, {name: own[name] for name in learned}), path)
     path.chmod(0o644)
@@ -110,11 +113,22 @@ def temperature(logits: NDArray[np.float32], allowed: NDArray[np.bool_]) -> floa
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
 
 
+def thinned(rows: Sequence[Row]) -> list[Row]:
+    """At most MOST rows of each source and part, drawn by their hash."""
+    taken: Counter[tuple[str, str]] = Counter()
+    found = []
+    for row in sorted(rows, key=lambda row: share(row.text)):
+        taken[row.source, row.part] += 1
+        if taken[row.source, row.part] <= MOST:
+            found.append(row)
+    return found
+
+
 class Fitting:
     """Scales, offsets and thresholds of all outputs from the calibrate part, and figures from the test part."""
 
     def __init__(self, table: list[Row], encoder: MiniLM, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
-        self.rows = [row for row in table if row.part != "train"]
+        self.rows = thinned([row for row in table if row.part != "train"])
         self.logits = window_logits(encoder, [row.text for row in self.rows], weight, bias)
         self.calibrate = np.array([row.part == "calibrate" for row in self.rows])
         self.weight, self.bias = weight.copy(), bias.copy()
@@ -136,8 +150,8 @@ class Fitting:
             known, truth = self.flag(name)
             chosen = known & self.calibrate
             # Comments without distress were thinned out: here they weigh what they weigh in the whole set.
-            thinned = np.array([row.source == "goemotions" and not row.flags.get("distress") for row in self.rows])
-            shares = np.where(thinned, 1.0 / CALM_SHARE, 1.0)
+            calm = np.array([row.source == "goemotions" and not row.flags.get("distress") for row in self.rows])
+            shares = np.where(calm, 1.0 / CALM_SHARE, 1.0)
             scale, offset = platt(self.logits[chosen, column], truth[chosen], shares[chosen])
             self.weight[column] *= scale
             self.bias[column] = scale * self.bias[column] + offset
@@ -149,11 +163,6 @@ class Fitting:
         self.weight[first:last] /= heat
         self.bias[first:last] /= heat
         self.logits[:, first:last] /= heat
-
-    def quantile(self, name: str, chosen: Callable[[Row], bool], alarms: float) -> float:
-        """The threshold on output `name` above which `alarms` of the chosen rows of the calibrate part lie."""
-        picked = np.array([chosen(row) for row in self.rows]) & self.calibrate
-        return float(np.quantile(self.chances[picked, OUTPUTS.index(name)], 1.0 - alarms))
 
     def harmless(self, name: str) -> NDArray[np.float64]:
         """What the rail compares with its threshold, by row."""
@@ -172,10 +181,13 @@ class Fitting:
             if name != "attack":
                 prose = np.isin(sources, [*PROSE]) & self.calibrate
                 self.thresholds[f"{name}.output"] = round(max(lowest, float(np.quantile(scores[prose], 1 - OUTPUT_FALSE_ALARMS))), 4)
-        for name, alarms in (("escalation", ESCALATION_FALSE_ALARMS), ("distress", DISTRESS_FALSE_ALARMS)):
+        for name, kinds, alarms in (
+            ("escalation", ({"conversations", "mixed"},), ESCALATION_FALSE_ALARMS),
+            ("distress", ({"goemotions"}, WRITTEN), DISTRESS_FALSE_ALARMS),
+        ):
             known, truth = self.flag(name)
-            calm = self.chances[known & ~truth & self.calibrate, OUTPUTS.index(name)]
-            self.thresholds[name] = round(float(np.quantile(calm, 1 - alarms)), 4)
+            calm = [self.chances[known & ~truth & self.calibrate & np.isin(sources, [*kind]), OUTPUTS.index(name)] for kind in kinds]
+            self.thresholds[name] = round(max(float(np.quantile(scores, 1 - alarms)) for scores in calm), 4)
         for name in ("offensive", "hate"):
             known, truth = self.flag(name)
             chosen = known & self.calibrate & (sources == "tweeteval")
@@ -250,11 +262,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the public data sets")
     parser.add_argument("--branch", type=Path, required=True, help="where to write the branch")
     parser.add_argument("--heads", type=Path, required=True, help="folder to write the heads and their cards to")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what the lower layers say (2 GB) and the state of the run")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # two threads of one core are no faster, and a sum in another order is another branch
     began = time.perf_counter()
-    table, weight, bias = make_branch(arguments.data, arguments.branch, seed=arguments.seed)
+    table, weight, bias = make_branch(arguments.data, arguments.branch, arguments.work, seed=arguments.seed)
     encoder = MiniLM(branch=arguments.branch)
     fitting = Fitting(table, encoder, weight, bias)
     seconds = time.perf_counter() - began

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 PAIRS = Path(__file__).with_name("safety_pairs.jsonl")
+MESSAGES = Path(__file__).with_name("safety_messages.jsonl")
 CONVERSATIONS = Path(__file__).with_name("safety_conversations.jsonl")
+GRAMMARS = {name: Path(__file__).with_name(f"safety_{name}.yaml") for name in ("templates", "dual_use", "requests", "secrets")}
 BENIGN = ("greeting", "smalltalk", "question", "out_of_scope")
 HARMS = ("harm_illicit", "harm_hateful", "self_harm")
 ADVICE = ("advice_medical", "advice_financial", "advice_legal")
@@ -33,7 +35,8 @@ SENTIMENTS = ("negative", "neutral", "positive")
 LICENCES = {
     **intent_data.LICENCES,
     "pairs": "Apache-2.0 (written for this project)",
-    "templates": "Apache-2.0 (written for this project)",
+    "messages": "Apache-2.0 (written for this project)",
+    **dict.fromkeys(GRAMMARS, "Apache-2.0 (written for this project)"),
     "conversations": "Apache-2.0 (written for this project)",
     "advbench": "MIT",
     "malicious_instruct": "MIT (copy; upstream not verified)",
@@ -88,6 +91,11 @@ class Row:
 def share(group: str) -> float:
     """A fixed number from 0 to 1 for each group."""
     return int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big") / 2**32
+
+
+def written(label: str) -> dict[str, bool]:
+    """The flags of a row that was written for its label: danger to oneself is distress, a question about the texts is none."""
+    return {**offences(label), **({"distress": label == "self_harm"} if label in ("self_harm", "question") else {})}
 
 
 def offences(label: str) -> dict[str, bool]:
@@ -169,9 +177,15 @@ def _all(data: Path) -> Iterator[Row]:
 
 def _own() -> Iterator[Row]:
     for pair in jsonl(PAIRS):
-        yield Row(text=pair["text"], source="pairs", group=pair["pair"], intents=(pair["label"],), flags=offences(pair["label"]))
-    for made in safety_templates.rows():
-        yield Row(text=made.text, source="templates", group=made.group, intents=(made.label,), flags=offences(made.label))
+        yield Row(text=pair["text"], source="pairs", group=pair["pair"], intents=(pair["label"],), flags=written(pair["label"]))
+    for row in jsonl(MESSAGES):
+        # Distress without danger to oneself has no label of its own, and is no offence.
+        flags = offences(row["label"]) if row["label"] else {"attack": False, **dict.fromkeys((*ADVICE, *ATTACKS), False)}
+        felt = {"distress": row["distress"]} if "distress" in row else {}
+        yield Row(text=row["text"], source="messages", group=row["group"], intents=(row["label"],) if row["label"] else (), flags={**flags, **felt})
+    for source, path in GRAMMARS.items():
+        for made in safety_templates.rows(path):
+            yield Row(text=made.text, source=source, group=made.group, intents=(made.label,), flags=written(made.label))
     for talk in jsonl(CONVERSATIONS):
         escalates = talk["escalates"]
         intents = (*HARMS, *ATTACKS) if escalates else ("question", "out_of_scope")
@@ -216,12 +230,13 @@ def _intents(data: Path) -> Iterator[Row]:
 
 def _mixed(own: list[Row], wild: list[Row], benign: list[Row]) -> Iterator[Row]:
     """Attacks inside or beside harmless text, harmful requests inside jailbreaks, and harmless text beside harmless text."""
-    pick = random.Random("mixed")  # noqa: S311 - a sample that must be the same every time
+    pick = random.Random("mixed")
     for part in ("train", "calibrate", "test"):
-        attacks = [row for row in own if row.part == part and row.intents[0] in ATTACKS and row.source != "conversations"]
+        attacks = [row for row in own if row.part == part and set(row.intents) & {*ATTACKS} and row.source != "conversations"]
         harmful = [row for row in (*own, *wild) if row.part == part and row.flags.get("harm") and not row.flags.get("attack", True)]
         shells = [row for row in wild if row.part == part and row.source == "jailbreak_in_the_wild" and len(row.text) < 1200]
-        harmless = [row for row in (*own, *benign) if row.part == part and row.source != "conversations" and row.intents[0] in ("question", "out_of_scope")]
+        plain = [row for row in (*own, *benign) if row.part == part and row.source != "conversations"]
+        harmless = [row for row in plain if row.intents[:1] in (("question",), ("out_of_scope",))]
         wanted = 600 if part == "train" else 150
         group = _group_of(part)
         for _ in range(wanted):
@@ -263,7 +278,7 @@ def _plain(data: Path) -> Iterator[Row]:
                 yield Row(text=row["text"], source="passages", group=row["id"], flags=flags)
             for sentence in _SENTENCE.split(row["text"])[:2]:
                 yield Row(text=sentence, source="passages", group=row["id"], flags=flags)
-    pick = random.Random("plain")  # noqa: S311 - a sample that must be the same every time
+    pick = random.Random("plain")
     for path in sorted((data / "philosophy").glob("*/*.txt")):
         prose = [" ".join(sentence.split()) for sentence in _SENTENCE.split(path.read_text(encoding="utf-8"))]
         for sentence in pick.sample([sentence for sentence in prose if 40 < len(sentence) < 400], 30):
@@ -302,8 +317,7 @@ def _feelings(data: Path) -> Iterator[Row]:
         yield Row(text=row["text"], source="tweeteval", group=row["text"], flags=flags, sentiment=sentiment)
     for name in ("offensive", "hate"):
         for row in jsonl(data / "tweeteval" / f"{name}_train.jsonl"):
-            if share(f"{name}:{row['text']}") < 0.7:
-                yield Row(text=row["text"], source="tweeteval", group=row["text"], flags={**calm, name: row["label"] == 1})
+            yield Row(text=row["text"], source="tweeteval", group=row["text"], flags={**calm, name: row["label"] == 1})
     for row in jsonl(data / "davidson_hate" / "davidson.jsonl"):
         if share(f"kept:{row['text']}") < 0.15:
             yield Row(text=row["text"], source="davidson", group=row["text"], flags={**calm, "offensive": row["label"] != 2})

@@ -6,6 +6,8 @@ learned is stored as its difference from the encoder's own weights, eight bits a
 
 from __future__ import annotations
 
+import hashlib
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -13,100 +15,60 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
 from guardrail.finetune.rails.safety_data import FLAGS, INTENTS, SENTIMENTS, Row
+from guardrail.finetune.rails.safety_layer import HIDDEN, LAYERS, SHARED, Layer
+from guardrail.finetune.rails.safety_states import batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from guardrail.index.encoder import MiniLM
+    from guardrail.finetune.rails.safety_states import States
 
-HEADS, HIDDEN = 12, 384
-SHARED, LAYERS = 3, 6
 OUTPUTS = len(INTENTS) + len(FLAGS) + len(SENTIMENTS)
 EPOCHS = 2
 BATCH_TOKENS = 2560
+EVERY = 100
+"""Steps between two states on the disk."""
+MEMORY = ("exp_avg", "exp_avg_sq")
+"""What AdamW remembers of each weight."""
 RATE, HEAD_RATE = 2e-4, 2e-3
-WARM = 0.06
-"""Share of the steps in which the rate rises."""
+WARM, END, COOL = 0.06, 0.78, 0.1
+"""Shares of the steps of all epochs: the rate rises in the first, and falls as if it were to reach nil after the last epoch; the run ends before, at END,
+and in the COOL before that the rate is no more than what is left of them."""
 DROPPED = 0.1
 """Share of the tokens, and of the sentence vector's parts, that a training step does not see."""
 TIMES = {
     "pairs": 4.0,
-    "conversations": 4.0,
+    "messages": 5.0,
+    "conversations": 8.0,
     "advbench": 3.0,
     "malicious_instruct": 3.0,
     "harmbench_adv_training": 3.0,
-    "jailbreak_in_the_wild": 2.0,
+    "jailbreak_in_the_wild": 1.5,
     "deepset": 3.0,
     "own": 2.0,
     "pandalm": 2.0,
     "self_instruct": 2.0,
-    "tweeteval": 0.6,
-    "goemotions": 0.6,
     "davidson": 0.7,
+    "tweeteval": 0.5,
     "banking77": 0.5,
     "clinc150": 0.6,
     "chitchat": 0.7,
     "philosophy": 0.6,
-    "passages": 0.6,
+    "passages": 0.4,
     "esnli": 0.6,
     "bipia": 0.6,
 }
 """How often an epoch sees a row of a source; 1 where it is not named."""
 FLAG_WEIGHT, SENTIMENT_WEIGHT = 0.35, 1.0
-
-
-class Layer(nn.Module):
-    """One transformer layer of BERT (Devlin et al. 2019), post-norm."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(HIDDEN, 3 * HIDDEN)
-        self.attended = nn.Linear(HIDDEN, HIDDEN)
-        self.norm1 = nn.LayerNorm(HIDDEN, eps=1e-12)
-        self.inner = nn.Linear(HIDDEN, 4 * HIDDEN)
-        self.outer = nn.Linear(4 * HIDDEN, HIDDEN)
-        self.norm2 = nn.LayerNorm(HIDDEN, eps=1e-12)
-
-    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """states (batch, length, 384), mask (batch, 1, 1, length) boolean."""
-        batch, length, _ = states.shape
-        query, value_key, value = self.qkv(states).view(batch, length, 3, HEADS, HIDDEN // HEADS).permute(2, 0, 3, 1, 4)
-        found = functional.scaled_dot_product_attention(query, value_key, value, attn_mask=mask).transpose(1, 2).reshape(batch, length, HIDDEN)
-        states = self.norm1(states + self.attended(found))
-        found = self.outer(functional.gelu(self.inner(states)))
-        normed: torch.Tensor = self.norm2(states + found)
-        return normed
-
-    def take(self, weights: dict[str, NDArray[np.float32]], prefix: str) -> None:
-        """Copy the layer's weights from the encoder's, whose names begin with `prefix`."""
-        for name, module in self._named():
-            for kind in ("weight", "bias"):
-                parts = [weights[f"{prefix}{one}.{kind}"] for one in name]
-                getattr(module, kind).data = torch.from_numpy(np.concatenate(parts).copy())
-
-    def give(self, prefix: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """The layer's weights under the encoder's names."""
-        for name, module in self._named():
-            for kind in ("weight", "bias"):
-                values = getattr(module, kind).detach().numpy()
-                for one, part in zip(name, np.split(values, len(name)), strict=True):
-                    yield f"{prefix}{one}.{kind}", part
-
-    def _named(self) -> tuple[tuple[tuple[str, ...], nn.Module], ...]:
-        return (
-            (("attention.self.query", "attention.self.key", "attention.self.value"), self.qkv),
-            (("attention.output.dense",), self.attended),
-            (("attention.output.LayerNorm",), self.norm1),
-            (("intermediate.dense",), self.inner),
-            (("output.dense",), self.outer),
-            (("output.LayerNorm",), self.norm2),
-        )
 
 
 class Branch(nn.Module):
@@ -141,26 +103,6 @@ class Branch(nn.Module):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class States:
-    """What the lower layers say of many texts, one after the other."""
-
-    values: torch.Tensor
-    """(tokens of all texts, 384), bfloat16."""
-    starts: NDArray[np.int64]
-    """Where each text begins, and at the end the number of all tokens: (texts + 1,)."""
-
-    def batch(self, numbers: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """States (batch, length, 384), padded, and their mask (batch, length)."""
-        lengths = [int(self.starts[i + 1] - self.starts[i]) for i in numbers]
-        states = torch.zeros(len(numbers), max(lengths), HIDDEN, dtype=torch.bfloat16)
-        mask = torch.zeros(len(numbers), max(lengths), dtype=torch.bool)
-        for place, (i, length) in enumerate(zip(numbers, lengths, strict=True)):
-            states[place, :length] = self.values[self.starts[i] : self.starts[i + 1]]
-            mask[place, :length] = True
-        return states, mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
     """What each row says, as numbers."""
 
@@ -180,50 +122,6 @@ class Targets:
         )
 
 
-class Words:
-    """The encoder's embeddings and lower layers in torch."""
-
-    def __init__(self, encoder: MiniLM, weights: dict[str, NDArray[np.float32]]) -> None:
-        self._encoder = encoder
-        self._words = weights["embeddings.word_embeddings.weight"]
-        self._places = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
-        self._norm = (torch.from_numpy(weights["embeddings.LayerNorm.weight"].copy()), torch.from_numpy(weights["embeddings.LayerNorm.bias"].copy()))
-        self._layers = [Layer() for _ in range(SHARED)]
-        for number, layer in enumerate(self._layers):
-            layer.take(weights, f"encoder.layer.{number}.")
-
-    @torch.no_grad()
-    def states(self, texts: Sequence[str]) -> States:
-        """What the lower layers say of the first window of each text."""
-        ids = [self._encoder.token_ids(text) for text in texts]
-        starts = np.concatenate([[0], np.cumsum([len(one) for one in ids])])
-        values = torch.empty(int(starts[-1]), HIDDEN, dtype=torch.bfloat16)
-        for numbers in batches([len(one) for one in ids], range(len(ids)), 4 * BATCH_TOKENS):
-            longest = max(len(ids[i]) for i in numbers)
-            padded = np.zeros((len(numbers), longest), np.int64)
-            for place, i in enumerate(numbers):
-                padded[place, : len(ids[i])] = ids[i]
-            mask = torch.from_numpy(padded != 0)
-            found = functional.layer_norm(torch.from_numpy(self._words[padded] + self._places[:longest]), (HIDDEN,), *self._norm, eps=1e-12)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                for layer in self._layers:
-                    found = layer(found, mask[:, None, None])
-            for place, i in enumerate(numbers):
-                values[starts[i] : starts[i + 1]] = found[place, : len(ids[i])]
-        return States(values=values, starts=starts)
-
-
-def batches(lengths: Sequence[int], numbers: Sequence[int], tokens: int) -> list[list[int]]:
-    """`numbers` in batches of like length, at most `tokens` with the padding."""
-    found: list[list[int]] = []
-    for i in sorted(numbers, key=lambda i: lengths[i]):
-        if found and lengths[i] * (len(found[-1]) + 1) <= tokens:
-            found[-1].append(i)
-        else:
-            found.append([i])
-    return found
-
-
 def loss(logits: torch.Tensor, targets: Targets, numbers: Sequence[int]) -> torch.Tensor:
     """The mean over the rows of what each of them can teach.
 
@@ -241,22 +139,28 @@ def loss(logits: torch.Tensor, targets: Targets, numbers: Sequence[int]) -> torc
     return (intent + FLAG_WEIGHT * flag + SENTIMENT_WEIGHT * sentiment) / len(numbers)
 
 
-def train(rows: Sequence[Row], states: States, weights: dict[str, NDArray[np.float32]], *, seed: int = 0, epochs: int = EPOCHS) -> Branch:
-    """The branch after `epochs` over the rows, each source as often as TIMES says."""
+def train(rows: Sequence[Row], states: States, weights: dict[str, NDArray[np.float32]], folder: Path, *, seed: int = 0, epochs: int = EPOCHS) -> Branch:
+    """The branch after `epochs` over the rows, each source as often as TIMES says.
+
+    Every EVERY steps the state goes to `folder`; a run that was interrupted goes on from there and comes to the same weights. A state of other rows,
+    constants or seed is not taken.
+    """
     torch.manual_seed(seed)
-    pick = random.Random(seed)  # noqa: S311 - the same every time
+    pick = random.Random(seed)
     branch = Branch(weights)
     targets = Targets.of(rows)
-    lengths = np.diff(states.starts)
-    plan = [batch for _ in range(epochs) for batch in _epoch(rows, lengths, pick)]
+    plan = [batch for _ in range(epochs) for batch in _epoch(rows, states.lengths, pick)]
     head = [*branch.head.parameters()]
     upper = [*branch.layers.parameters()]
     optimizer = torch.optim.AdamW([{"params": upper, "lr": RATE}, {"params": head, "lr": HEAD_RATE}], weight_decay=0.01, fused=True)
-    rise = int(WARM * len(plan))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / rise, (len(plan) - step) / (len(plan) - rise)))
+    end = math.ceil(END * len(plan))
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", _fingerprint(rows, plan, seed), branch, optimizer)
+    done = checkpoint.load()
     branch.train()
     began, running = time.perf_counter(), 0.0
-    for step, numbers in enumerate(plan, start=1):
+    for step, numbers in enumerate(plan[done:end], start=done + 1):
+        torch.manual_seed((seed << 32) + step)  # so that a run that goes on drops what the whole run would have dropped
         found, mask = states.batch(numbers)
         kept = mask & ((torch.rand(mask.shape) >= DROPPED) | (torch.arange(mask.shape[1]) == 0))
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -265,12 +169,59 @@ def train(rows: Sequence[Row], states: States, weights: dict[str, NDArray[np.flo
         optimizer.zero_grad(set_to_none=True)
         cost.backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
         nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
+        for group, rate in zip(optimizer.param_groups, (RATE, HEAD_RATE), strict=True):
+            group["lr"] = rate * _share(step, len(plan))
         optimizer.step()
-        schedule.step()
-        running += 0.02 * (cost.item() - running)
+        running += (cost.item() - running) * max(0.02, 1 / (step - done))
         if step % 100 == 0:
-            print(f"step {step}/{len(plan)} loss {running:.3f} {time.perf_counter() - began:.0f} s", flush=True)
+            print(f"step {step}/{end} loss {running:.3f} {time.perf_counter() - began:.0f} s", flush=True)
+        if step % EVERY == 0 or step == end:
+            checkpoint.save(step)
     return branch.eval()
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the full rate at `step`, from 1, of a plan of so many steps."""
+    rise = max(int(WARM * steps), 1)
+    return min(step / rise, (steps - step + 1) / max(steps - rise, 1), (math.ceil(END * steps) - step + 1) / max(COOL * steps, 1))
+
+
+class Checkpoint:
+    """Weights and the optimizer's memory in one file."""
+
+    def __init__(self, path: Path, fingerprint: str, branch: Branch, optimizer: torch.optim.AdamW) -> None:
+        """`fingerprint` stands for the run: a file of another run is not read."""
+        self._path, self._fingerprint, self._branch, self._optimizer = path, fingerprint, branch, optimizer
+
+    def save(self, step: int) -> None:
+        """After `step` steps; the file before stays until the new one is whole."""
+        tensors = {f"weight.{name}": values.detach() for name, values in self._branch.named_parameters()}
+        for name, values in self._branch.named_parameters():
+            tensors |= {f"{kind}.{name}": self._optimizer.state[values][kind] for kind in MEMORY}
+        fresh = self._path.with_suffix(".new")
+        save_file({name: values.contiguous() for name, values in tensors.items()}, fresh, metadata={"run": self._fingerprint, "step": str(step)})
+        fresh.replace(self._path)
+
+    def load(self) -> int:
+        """How many steps are done: 0 where there is no state of this very run."""
+        if not self._path.exists():
+            return 0
+        with safe_open(self._path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("run") != self._fingerprint:
+                return 0
+            for name, values in self._branch.named_parameters():
+                values.data.copy_(file.get_tensor(f"weight.{name}"))
+                memory = {kind: file.get_tensor(f"{kind}.{name}") for kind in MEMORY}
+                self._optimizer.state[values] = {"step": torch.tensor(float(metadata["step"])), **memory}
+        print(f"goes on after step {metadata['step']}", flush=True)
+        return int(metadata["step"])
+
+
+def _fingerprint(rows: Sequence[Row], plan: list[list[int]], seed: int) -> str:
+    """Stands for all that decides which weights come out."""
+    constants = (seed, BATCH_TOKENS, RATE, HEAD_RATE, WARM, END, COOL, DROPPED, FLAG_WEIGHT, SENTIMENT_WEIGHT)
+    return hashlib.sha256(repr((constants, plan, [(row.text, row.intents, sorted(row.flags.items()), row.sentiment) for row in rows])).encode()).hexdigest()
 
 
 def _epoch(rows: Sequence[Row], lengths: NDArray[np.int64], pick: random.Random) -> list[list[int]]:
@@ -297,9 +248,8 @@ def _epoch(rows: Sequence[Row], lengths: NDArray[np.int64], pick: random.Random)
 @torch.no_grad()
 def logits(branch: Branch, states: States) -> NDArray[np.float32]:
     """The branch's logits, (texts, outputs), in the training arithmetic."""
-    lengths = np.diff(states.starts)
-    found = np.empty((len(lengths), branch.head.out_features), np.float32)
-    for numbers in batches(lengths.tolist(), range(len(lengths)), 4 * BATCH_TOKENS):
+    found = np.empty((len(states.lengths), branch.head.out_features), np.float32)
+    for numbers in batches(states.lengths.tolist(), 4 * BATCH_TOKENS):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             vector = branch.vector(*states.batch(numbers))
         found[numbers] = branch.head(vector).numpy()

@@ -96,9 +96,9 @@ class HarmRail:
         """How far a sentence may reach before it is cut: a little more than `sentences.LIMIT`, for the white space and the marks around its end."""
         return sentences.LIMIT + 64 if stage == "output" else 0
 
-    def clear(self, text: str, *, start: int = 0) -> int:
+    def clear(self, subject: Claim) -> int:
         """The end of the last sentence that is complete, whatever follows, with the white space after it."""
-        return cleared(text, start)
+        return cleared(subject.text, subject.start)
 
     async def check(self, subject: Screening | Claim) -> Verdict:
         """`block` with a finding for the message or for each sentence, `pass` where there is none."""

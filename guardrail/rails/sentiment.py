@@ -77,9 +77,9 @@ class SentimentRail:
         found = next((finding for finding in verdict.findings if finding.type in SENTIMENTS), None)
         return None if found is None else {"label": found.type, "score": found.score}
 
-    def clear(self, text: str, *, start: int = 0) -> int:  # noqa: ARG002 - the protocol's
+    def clear(self, subject: Claim) -> int:
         """All of it: the rail stops nothing, so nothing waits for it."""
-        return len(text)
+        return len(subject.text)
 
     def tone(self, vectors: NDArray[np.float32]) -> Tone:
         """The tone of a text by its safety vectors, (windows, dimensions): the mean sentiment, and the window with the most distress."""
