@@ -33,6 +33,8 @@ from guardrail.index.document import READER_VERSION, Document
 from guardrail.index.embedding import Piece, encode
 from guardrail.index.encoder import MiniLM, pack, unit
 from guardrail.index.generation import (
+    QUESTION_OFFSETS,
+    QUESTION_VECTORS,
     SENTENCE_OFFSETS,
     SENTENCE_TOKENS,
     SENTENCE_VECTORS,
@@ -233,6 +235,8 @@ def _enlarge(collection: Collection, encoder: MiniLM, size: int, out: Path) -> N
         sentences.flush()
         np.save(aside / TOKEN_OFFSETS, offsets)
         np.save(aside / SENTENCE_OFFSETS, cut)
+        np.save(aside / QUESTION_VECTORS, np.zeros((0, encoder.dimensions), np.float16))
+        np.save(aside / QUESTION_OFFSETS, np.zeros(size + 1, np.int64))
         np.save(aside / SENTENCE_TOKENS, np.concatenate([embedded[number].lengths for number in pick]))
         return int(offsets[-1])
 

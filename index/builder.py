@@ -195,8 +195,9 @@ def _publish(job: _Job, found: collection.Collection, old: Generation | None, kn
         documents.append(StoredDocument(document=gathered.document, root=gathered.root, reader=gathered.reader, chunks=chunks))
     job.report(Progress(step="cut", done=len(now), total=len(now)))
     pieces = [
-        Piece(stored.document.text[piece.start : piece.end], piece.title, len(stored.chunks) == 1 and stored.document.titled, piece.tokens)
+        Piece(stored.document.text[piece.start : piece.end], piece.title, len(stored.chunks) == 1 and stored.document.titled, piece.tokens, questions)
         for stored in documents
+        for questions in [stored.document.questions]
         for piece in stored.chunks
     ]
     keys = [piece.key for piece in pieces]

@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
@@ -59,6 +59,12 @@ class Document:
     blocks: tuple[Block, ...]
     pages: tuple[Page, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """Questions in users' words that this document answers, as its metadata gives them; search compares what is asked with them."""
+        given = self.metadata.get("questions")
+        return tuple(given) if _are_questions(given) else ()
 
     @property
     def titled(self) -> bool:
@@ -177,6 +183,8 @@ def _line(line: bytes, *, uri: str, number: int, persona: str, work: str) -> Doc
         raise DocumentError("The `text` of the line is empty.")
     if text.count("\0") > max(2, len(text) // 100):
         raise DocumentError("The `text` of the line is binary.")
+    if values.get("questions") is not None and not _are_questions(values["questions"]):
+        raise DocumentError("The `questions` of the line must be a list of strings.")
     source_id = _field(values, "id") or f"{uri}#{number}"
     title = _one_line(_field(values, "title")) or _title_from_name(Path(uri).stem)
     return Document(
@@ -201,6 +209,10 @@ def _field(values: dict[str, Any], name: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DocumentError(f"The `{name}` of the line must be a string.")
     return _storable(str(value).strip())
+
+
+def _are_questions(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(question, str) and question.strip() for question in value)
 
 
 def _storable(text: str) -> str:

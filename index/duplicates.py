@@ -26,8 +26,9 @@ SIMILARITY = 0.8
 _SHINGLE = 3
 _MIN_WORDS = 12
 """Shorter passages (a heading, a page number) recur for good reasons."""
-_BANDS, _ROWS = 10, 4
-"""A pair at similarity 0.8 is a candidate with probability 1 - (1 - 0.8^4)^10 = 0.995, at 0.5 with 0.48, at 0.3 with 0.08."""
+_HASHES, _ROWS, _LOW_ROWS, _LOW = 40, 4, 2, 0.7
+"""In 10 bands of 4 hashes a pair at similarity 0.8 is a candidate with probability 1 - (1 - 0.8^4)^10 = 0.995, at 0.5 with 0.48, at 0.3 with 0.08. Where less
+than _LOW is asked for there are 20 bands of 2: 0.997 at 0.5."""
 _WORDS_AT_ONCE = 500_000
 _WORD = re.compile(r"\w+")
 
@@ -61,7 +62,7 @@ def find(sources: Sequence[Source], *, changed: Callable[[str], bool]) -> tuple[
     exact: dict[str, str] = {}
     first = defaultdict[bytes, list[str]](list)
     for source in sources:
-        group = first[_digest(source.text)]
+        group = first[digest(source.text)]
         if group:
             exact[source.id] = group[0]
             if changed(source.id) or changed(group[0]):
@@ -85,25 +86,26 @@ def find(sources: Sequence[Source], *, changed: Callable[[str], bool]) -> tuple[
     return tuple(found)
 
 
-def pairs(texts: Sequence[str]) -> Iterator[tuple[int, int, float]]:
-    """(i, j, similarity) with i < j for texts whose shingle sets have a Jaccard similarity of at least SIMILARITY.
+def pairs(texts: Sequence[str], *, least: float = SIMILARITY) -> Iterator[tuple[int, int, float]]:
+    """(i, j, similarity) with i < j for texts whose shingle sets have a Jaccard similarity of at least `least`.
 
     In a cluster of many near-identical texts each is compared with the first, not with all.
     """
     words = _Words()
     seen: set[tuple[int, int]] = set()
-    buckets: list[dict[bytes, int]] = [{} for _ in range(_BANDS)]
+    rows = _ROWS if least >= _LOW else _LOW_ROWS
+    buckets: list[dict[bytes, int]] = [{} for _ in range(_HASHES // rows)]
     for start, signatures, lengths in _signatures(texts, words):
         for offset, (signature, length) in enumerate(zip(signatures, lengths, strict=True)):
             if length < _MIN_WORDS:
                 continue
             row = start + offset
             for band, bucket in enumerate(buckets):
-                other = bucket.setdefault(signature[band * _ROWS : (band + 1) * _ROWS].tobytes(), row)
+                other = bucket.setdefault(signature[band * rows : (band + 1) * rows].tobytes(), row)
                 if other != row and (other, row) not in seen:
                     seen.add((other, row))
                     similarity = _jaccard(texts[other], texts[row], words)
-                    if similarity >= SIMILARITY:
+                    if similarity >= least:
                         yield other, row, similarity
 
 
@@ -135,9 +137,9 @@ def _shingles(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _signatures(texts: Sequence[str], words: _Words) -> Iterator[tuple[int, NDArray[np.uint64], list[int]]]:
-    """(first row, MinHash signatures (n, bands * rows), lengths in words), some texts at a time."""
+    """(first row, MinHash signatures (n, hashes), lengths in words), some texts at a time."""
     random = np.random.default_rng(0)
-    factors = random.integers(1, 2**63, _BANDS * _ROWS, np.uint64) * np.uint64(2) + np.uint64(1)
+    factors = random.integers(1, 2**63, _HASHES, np.uint64) * np.uint64(2) + np.uint64(1)
     start = 0
     while start < len(texts):
         parts: list[NDArray[np.uint64]] = []
@@ -148,7 +150,7 @@ def _signatures(texts: Sequence[str], words: _Words) -> Iterator[tuple[int, NDAr
             stop += 1
         lengths = [len(part) for part in parts]
         long_enough = [number for number, length in enumerate(lengths) if length >= _MIN_WORDS]
-        signatures = np.zeros((stop - start, _BANDS * _ROWS), np.uint64)
+        signatures = np.zeros((stop - start, _HASHES), np.uint64)
         if long_enough:
             # The last words of a text would reach into the next one: its shingles end before them.
             hashed = [_shingles(parts[number])[: 1 - _SHINGLE] for number in long_enough]
@@ -167,6 +169,6 @@ def _jaccard(left: str, right: str, words: _Words) -> float:
     return common / (len(first) + len(second) - common)
 
 
-def _digest(text: str) -> bytes:
+def digest(text: str) -> bytes:
     """Hash of a text without regard to case, white space and the form of composed characters."""
     return hashlib.sha256(" ".join(unicodedata.normalize("NFKC", text).casefold().split()).encode()).digest()

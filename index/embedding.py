@@ -21,6 +21,8 @@ import numpy as np
 from guardrail import sentences
 from guardrail.index.encoder import pack, unit
 from guardrail.index.generation import (
+    QUESTION_OFFSETS,
+    QUESTION_VECTORS,
     SENTENCE_OFFSETS,
     SENTENCE_TOKENS,
     SENTENCE_VECTORS,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 _KEYS = "keys.npy"
 _DIGEST = "sha256"
-_ARRAYS = (VECTORS, TOKENS, TOKEN_OFFSETS, SENTENCE_VECTORS, SENTENCE_TOKENS, SENTENCE_OFFSETS)
+_ARRAYS = (VECTORS, TOKENS, TOKEN_OFFSETS, SENTENCE_VECTORS, SENTENCE_TOKENS, SENTENCE_OFFSETS, QUESTION_VECTORS, QUESTION_OFFSETS)
 """Files of a shard, in the order of `_Shard`."""
 
 
@@ -86,11 +88,13 @@ class Piece:
     whole: bool
     """Whether it is all of a document that brings a title. Then title and first sentence say what it is about, and its vector is drawn towards them."""
     tokens: int = 0
+    questions: tuple[str, ...] = ()
+    """What it is known to answer, in users' words (doc2query, Nogueira et al. 2019, written by people)."""
 
     @property
     def key(self) -> bytes:
         """What the embedding is filed under: it depends on nothing but the encoder and this."""
-        return hashlib.sha256(f"{self.opening}\0{self.text}".encode()).digest()
+        return hashlib.sha256("\0".join((self.opening, self.text, *self.questions)).encode()).digest()
 
     @property
     def opening(self) -> str:
@@ -108,6 +112,8 @@ class Embedding:
     """A vector a sentence, shape (s, dimensions), unit length, s > 0."""
     lengths: NDArray[np.int32]
     """How many of the encoding's token states belong to each sentence, shape (s,)."""
+    questions: NDArray[np.float32]
+    """A vector a question, shape (q, dimensions), unit length."""
 
 
 _Batch = list[Piece]
@@ -124,6 +130,8 @@ class _Shard:
     sentences: NDArray[np.int8]
     lengths: NDArray[np.int32]
     sentence_offsets: NDArray[np.int64]
+    questions: NDArray[np.float16]
+    question_offsets: NDArray[np.int64]
 
     @classmethod
     def of(cls, embeddings: Sequence[Embedding]) -> _Shard:
@@ -136,6 +144,8 @@ class _Shard:
             np.concatenate([pack(embedding.sentences) for embedding in embeddings]),
             np.concatenate([embedding.lengths for embedding in embeddings]),
             np.cumsum([0, *(len(embedding.lengths) for embedding in embeddings)], dtype=np.int64),
+            np.concatenate([embedding.questions for embedding in embeddings]).astype(np.float16),
+            np.cumsum([0, *(len(embedding.questions) for embedding in embeddings)], dtype=np.int64),
         )
 
     def states_of(self, row: int) -> slice:
@@ -145,6 +155,10 @@ class _Shard:
     def sentences_of(self, row: int) -> slice:
         """Where the sentences of a passage stand."""
         return slice(int(self.sentence_offsets[row]), int(self.sentence_offsets[row + 1]))
+
+    def questions_of(self, row: int) -> slice:
+        """Where the questions of a passage stand."""
+        return slice(int(self.question_offsets[row]), int(self.question_offsets[row + 1]))
 
 
 class Embeddings:
@@ -165,7 +179,8 @@ class Embeddings:
         """Take over what a generation holds, if the same encoder made it."""
         if generation.manifest.encoder.fingerprint != self._encoder.fingerprint or generation.tokens.dtype != self._dtype:
             return
-        keys = np.frombuffer(b"".join(Piece(text, title, whole).key for text, title, whole in generation.pieces()), np.uint8).reshape(-1, 32)
+        pieces = (Piece(text, title, whole, questions=questions) for text, title, whole, questions in generation.pieces())
+        keys = np.frombuffer(b"".join(piece.key for piece in pieces), np.uint8).reshape(-1, 32)
         self._add(
             keys,
             _Shard(
@@ -175,6 +190,8 @@ class Embeddings:
                 generation.sentence_vectors,
                 generation.sentence_tokens,
                 generation.sentence_offsets,
+                generation.question_vectors,
+                generation.question_offsets,
             ),
         )
 
@@ -222,15 +239,19 @@ class Embeddings:
         places = [self._places[key] for key in keys]
         placed = [(self._shards[shard], row) for shard, row in places]
         states, cut = [shard.states_of(row) for shard, row in placed], [shard.sentences_of(row) for shard, row in placed]
-        offsets, sentence_offsets = _offsets(states), _offsets(cut)
+        asked = [shard.questions_of(row) for shard, row in placed]
+        offsets, sentence_offsets, question_offsets = _offsets(states), _offsets(cut), _offsets(asked)
         tokens, total = int(offsets[-1]), int(sentence_offsets[-1])
         encoder, stored = self._encoder, pack(np.zeros((0, self._encoder.dimensions), np.float32)).dtype
         np.save(folder / TOKEN_OFFSETS, offsets, allow_pickle=False)
         np.save(folder / SENTENCE_OFFSETS, sentence_offsets, allow_pickle=False)
+        np.save(folder / QUESTION_OFFSETS, question_offsets, allow_pickle=False)
         _fill(folder / VECTORS, (len(keys), encoder.dimensions), np.dtype(np.float16), (shard.vectors[row : row + 1] for shard, row in placed))
         _fill(folder / TOKENS, (tokens, encoder.token_dimensions), self._dtype, (shard.tokens[at] for (shard, _), at in zip(placed, states, strict=True)))
         _fill(folder / SENTENCE_VECTORS, (total, encoder.dimensions), stored, (shard.sentences[at] for (shard, _), at in zip(placed, cut, strict=True)))
         _fill(folder / SENTENCE_TOKENS, (total,), np.dtype(np.int32), (shard.lengths[at] for (shard, _), at in zip(placed, cut, strict=True)))
+        questions = (int(question_offsets[-1]), encoder.dimensions)
+        _fill(folder / QUESTION_VECTORS, questions, np.dtype(np.float16), (shard.questions[at] for (shard, _), at in zip(placed, asked, strict=True)))
         return tokens
 
     def _add(self, keys: NDArray[np.uint8], shard: _Shard) -> None:
@@ -260,6 +281,8 @@ class Embeddings:
             or shard.tokens.dtype != self._dtype
             or shard.sentence_offsets.shape != (n + 1,)
             or shard.sentences.shape != (len(shard.lengths), dimensions)
+            or shard.question_offsets.shape != (n + 1,)
+            or shard.questions.shape != (int(shard.question_offsets[-1]), dimensions)
         ):
             raise ValueError("the checkpoint has another shape")
         self._add(keys, shard)
@@ -286,16 +309,20 @@ def encode(encoder: Encoder, batch: Sequence[Piece]) -> list[Embedding]:
     cuts = [sentences.spans(piece.text) or [(0, len(piece.text))] for piece in batch]
     # A piece of one sentence has been encoded already.
     single = [piece.text[start:end] for piece, cut in zip(batch, cuts, strict=True) if len(cut) > 1 for start, end in cut]
-    encodings = iter(encoder.encode([*(piece.text for piece in batch), *openings, *single]))
+    asked = [question for piece in batch for question in piece.questions]
+    encodings = iter(encoder.encode([*(piece.text for piece in batch), *openings, *single, *asked]))
     whole = [next(encodings) for _ in batch]
     drawn = [next(encodings).vector if piece.opening else None for piece in batch]
+    views = [np.stack([next(encodings).vector for _ in cut]) if len(cut) > 1 else encoding.vector[None] for encoding, cut in zip(whole, cuts, strict=True)]
+    none = np.zeros((0, encoder.dimensions), np.float32)
     return [
         Embedding(
             encoding=encoding if opening is None else replace(encoding, vector=unit(encoding.vector + opening)),
-            sentences=np.stack([next(encodings).vector for _ in cut]) if len(cut) > 1 else encoding.vector[None],
+            sentences=view,
             lengths=_lengths(cut, encoding),
+            questions=np.stack([next(encodings).vector for _ in piece.questions]) if piece.questions else none,
         )
-        for encoding, opening, cut in zip(whole, drawn, cuts, strict=True)
+        for piece, encoding, opening, view, cut in zip(batch, whole, drawn, views, cuts, strict=True)
     ]
 
 

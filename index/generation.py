@@ -2,7 +2,7 @@
 
     DIR/CURRENT                    name of the generation in use
     DIR/generations/NAME/          manifest.json, passages.sqlite, vectors.npy, tokens.npy, token_offsets.npy, sparse/,
-                                   sentence_vectors.npy, sentence_tokens.npy, sentence_offsets.npy
+                                   sentence_vectors.npy, sentence_tokens.npy, sentence_offsets.npy, question_vectors.npy, question_offsets.npy
 
 NAME ends in the SHA-256 of manifest.json and the manifest holds the SHA-256 of every other file, so no byte can change unseen.
 Nothing here is unpickled: arrays are plain .npy, the rest is JSON and SQLite.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT = 3
+FORMAT = 4
 CURRENT = "CURRENT"
 GENERATIONS = "generations"
 STAGING = "staging"
@@ -47,6 +47,8 @@ TOKEN_OFFSETS = "token_offsets.npy"  # noqa: S105  a file name, no password
 SENTENCE_VECTORS = "sentence_vectors.npy"
 SENTENCE_TOKENS = "sentence_tokens.npy"
 SENTENCE_OFFSETS = "sentence_offsets.npy"
+QUESTION_VECTORS = "question_vectors.npy"
+QUESTION_OFFSETS = "question_offsets.npy"
 SPARSE = "sparse"
 
 _NAME = re.compile(r"[0-9TZ]{8,40}-([0-9a-f]{16})")
@@ -124,6 +126,8 @@ class Generation:
         self.sentence_vectors: NDArray[np.int8] = mapped(path / SENTENCE_VECTORS)
         self.sentence_tokens: NDArray[np.int32] = mapped(path / SENTENCE_TOKENS)
         self.sentence_offsets: NDArray[np.int64] = mapped(path / SENTENCE_OFFSETS)
+        self.question_vectors: NDArray[np.float16] = mapped(path / QUESTION_VECTORS)
+        self.question_offsets: NDArray[np.int64] = mapped(path / QUESTION_OFFSETS)
         self._check_shapes()
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -159,7 +163,7 @@ class Generation:
             _verify(path, manifest)
             return cls(path, manifest)
         except (OSError, EOFError, sqlite3.Error, ValueError, msgspec.MsgspecError) as error:
-            raise LibraryError(f"The index in {folder} cannot be read ({_reason(error)}): {_rebuild(folder)}") from error
+            raise LibraryError(f"The index in {folder} cannot be read ({getattr(error, 'strerror', None) or error}): {_rebuild(folder)}") from error
 
     def passages(self, rows: Sequence[int]) -> list[Passage]:
         """The passages of `rows`, in that order. Raises IndexError for a row that does not exist."""
@@ -181,12 +185,13 @@ class Generation:
         for (text,) in self._connection().execute("SELECT text FROM passages ORDER BY row"):
             yield text
 
-    def pieces(self) -> Iterator[tuple[str, str, bool]]:
-        """Every passage's text and title in row order, and whether it is all of a document that brings a title."""
+    def pieces(self) -> Iterator[tuple[str, str, bool, tuple[str, ...]]]:
+        """Every passage's text and title in row order, whether it is all of a document that brings a title, and the questions of its document."""
         query = "SELECT text, title, source_id, COUNT(*) OVER (PARTITION BY source_id) = 1 FROM passages ORDER BY row"
-        titled = {stored.document.source_id for stored in self.documents() if stored.document.titled}
+        documents = {stored.document.source_id: (stored.document.titled, stored.document.questions) for stored in self.documents()}
         for text, title, source_id, alone in self._connection().execute(query):
-            yield text, title, bool(alone) and source_id in titled
+            titled, questions = documents[source_id]
+            yield text, title, bool(alone) and titled, questions
 
     def rows(self, persona: str | None, works: Sequence[str]) -> NDArray[np.int64] | None:
         """Rows, ascending, that `persona` may speak from (her own and everybody's) and that belong to one of `works`; None: no filter was asked.
@@ -278,7 +283,7 @@ class Generation:
 
     def _check_shapes(self) -> None:
         n, encoder = self.manifest.passages, self.manifest.encoder
-        sentences = len(self.sentence_vectors)
+        sentences, questions = len(self.sentence_vectors), len(self.question_vectors)
         if (
             self.vectors.shape != (n, encoder.dimensions)
             or self.vectors.dtype != np.float16
@@ -289,6 +294,9 @@ class Generation:
             or not _are_offsets(self.sentence_offsets, n, sentences)
             or self.sentence_tokens.shape != (sentences,)
             or self.sentence_tokens.dtype != np.int32
+            or self.question_vectors.shape != (questions, encoder.dimensions)
+            or self.question_vectors.dtype != np.float16
+            or not _are_offsets(self.question_offsets, n, questions)
             or not np.array_equal(np.concatenate([[0], np.cumsum(self.sentence_tokens)])[self.sentence_offsets], self.token_offsets)
         ):
             raise ValueError("its arrays do not fit together")
@@ -385,11 +393,7 @@ def mapped(path: Path) -> NDArray[Any]:
         loaded = np.load(path, allow_pickle=False)
         if loaded.size:
             raise
-    return loaded
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return np.asarray(loaded)  # a slice of a plain array costs a tenth of one of numpy's memmap
 
 
 def _rebuild(folder: Path) -> str:

@@ -149,7 +149,7 @@ class LangChainRetriever:
             )
             for place in ranked.order
         )
-        return tuple(within_budget(hits, query, self._encoder))
+        return tuple(within_budget(hits, query, lambda text: len(self._encoder.token_spans(text))))
 
     def _candidates(self, query: Query) -> list[Passage]:
         """The store's nearest documents that pass the filters."""

@@ -1,7 +1,8 @@
 """How what speaks for a passage becomes one order. Shapes: one entry a candidate; every score: higher is nearer.
 
 Dense search and BM25 choose the candidates. Four cosines put these in order: the question with the passage, with its best sentence, each as vectors and
-by late interaction. BM25 has no say in the order: beside the other four its fitted weight is nil.
+by late interaction. BM25 has no say in the order: beside the other four its fitted weight is nil. A passage that brings questions which it answers, in
+users' words, is also compared with these (doc2query, Nogueira et al. 2019): by them it is found, and their nearest counts in the order.
 
 The weight of the fusion was chosen on the tuning half of `retrieval_wiki` (`benchmarks/retrieval.py` prints the other half), those of the four cosines
 were fitted on questions to the built-in library (`guardrail.finetune.rails.ranking`).
@@ -28,6 +29,10 @@ RESCORED = 20
 DENSE_WEIGHT = 0.7
 WEIGHTS = (0.28, 0.27, 0.28, 0.17)
 """What each of the four evidences counts, in the order of `evidence`; they sum to 1."""
+ASKED = 0.25
+"""What the nearest of a passage's own questions counts beside these four together; nothing where it brings none."""
+ANSWERING = 10
+"""How many passages further are put in order because they bring a question near the one asked."""
 NEAR_DUPLICATE = 0.95
 """Cosine from which two passages say the same."""
 
@@ -50,16 +55,20 @@ class Candidate:
     """A vector a sentence, shape (s, d), unit length, s > 0."""
     lengths: NDArray[np.int32] | None = None
     """How many of `tokens` belong to each sentence, shape (s,); they sum to m."""
+    questions: NDArray[np.float32] | None = None
+    """A vector for each question that it is known to answer, shape (q, d), unit length, q > 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ranking:
-    """Candidates in order. `scores` (0 to 1), `dense` and `late` (-1 to 1) are by candidate; `order` lists the candidates best first."""
+    """Candidates in order. `scores` (0 to 1), `dense`, `late` and `asked` (-1 to 1) are by candidate; `order` lists the candidates best first."""
 
     order: NDArray[np.int64]
     scores: NDArray[np.float32]
     dense: NDArray[np.float32]
     late: NDArray[np.float32]
+    asked: tuple[float | None, ...]
+    """Cosine of the nearest of the candidate's own questions."""
 
 
 def rank(question: Encoding, rarity: NDArray[np.float32], candidates: Sequence[Candidate]) -> Ranking:
@@ -68,10 +77,24 @@ def rank(question: Encoding, rarity: NDArray[np.float32], candidates: Sequence[C
     `rarity`: a positive weight for each of the question's token states, shape (n,).
     """
     found = evidence(question, rarity, candidates)
-    scores: NDArray[np.float32] = np.clip(found @ np.array(WEIGHTS, np.float32), 0, 1)
+    asked = nearest_questions(question, candidates)
+    scores = weighted(found, asked)
     order = best_first(scores)
     vectors = np.stack([candidates[place].vector for place in order])
-    return Ranking(order=order[_distinct_first(vectors)], scores=scores, dense=found[:, 0], late=found[:, 2])
+    return Ranking(order=order[_distinct_first(vectors)], scores=scores, dense=found[:, 0], late=found[:, 2], asked=asked)
+
+
+def weighted(found: NDArray[np.float32], asked: Sequence[float | None], share: float = ASKED) -> NDArray[np.float32]:
+    """The score of each candidate, 0 to 1, from its four evidences (n, 4) and the nearest of its questions, which counts `share`."""
+    scores = found @ np.array(WEIGHTS, np.float32)
+    mixed = [float(score) if own is None else (1 - share) * float(score) + share * own for score, own in zip(scores, asked, strict=True)]
+    clipped: NDArray[np.float32] = np.clip(np.array(mixed, np.float32), 0, 1)
+    return clipped
+
+
+def nearest_questions(question: Encoding, candidates: Sequence[Candidate]) -> tuple[float | None, ...]:
+    """The best cosine of `question` with a question that each candidate is known to answer, -1 to 1; None where it brings none."""
+    return tuple(None if candidate.questions is None else float((candidate.questions @ question.vector).max()) for candidate in candidates)
 
 
 def evidence(question: Encoding, rarity: NDArray[np.float32], candidates: Sequence[Candidate]) -> NDArray[np.float32]:

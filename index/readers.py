@@ -43,7 +43,7 @@ _SKIPPED_NAMES = "head script style noscript template nav svg math iframe object
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
 _SKIPPED = frozenset(_SKIPPED_NAMES.split())
 _SPACE = re.compile(r"[ \t\r\n\f]+")
-_SPACE_AROUND_BREAK = re.compile(r" *([\n\t]) *")
+_SPACE_AROUND_BREAK = re.compile(r"(?:(?<! ) ++)?([\n\t]) *+")
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?([\w-]{2,40})""", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _SENTENCE_ENDS = (".", "!", "?", ":", "…", '"', "”", "’", "»", ")")

@@ -16,7 +16,7 @@ from guardrail.index.sparse import SparseIndex
 from guardrail.types import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _FILTERS = 16
 """Filters that are kept: a generation never changes, and a persona asks with the same one all day."""
+_PASSAGES = 1024
+"""Passages that are kept with their lengths once they were found; the same ones answer many questions."""
 
 
 class Snapshot:
@@ -38,7 +40,11 @@ class Snapshot:
         if self._sparse.size != len(generation.vectors):
             raise LibraryError(f"The index in {generation.path} holds two numbers of passages: delete the folder and build it again.")
         self._dense = DenseIndex(generation.vectors)
+        self._questions = DenseIndex(generation.question_vectors)
+        self._owners = np.repeat(np.arange(len(generation.vectors)), np.diff(generation.question_offsets))
         self._filter = lru_cache(maxsize=_FILTERS)(self._rows)
+        self._passage = lru_cache(maxsize=_PASSAGES)(lambda row: generation.passages((row,))[0])
+        self._length = lru_cache(maxsize=_PASSAGES)(lambda text: len(encoder.token_spans(text)))
 
     @classmethod
     def open(cls, folder: Path, encoder: Encoder) -> Self:
@@ -61,7 +67,7 @@ class Snapshot:
         rows = self._nearest(question, query.persona, query.works, query.k)
         if not len(rows):
             return ()
-        candidates = [self._candidate(row) for row in rows]
+        candidates = self._candidates(rows)
         ranked = ranking.rank(question, self._sparse.rarity(text, question.spans), candidates)
         coverage = self._sparse.coverage(text, rows)
         hits = (
@@ -70,20 +76,26 @@ class Snapshot:
                 score=float(ranked.scores[place]),
                 dense=float(ranked.dense[place]),
                 late=float(ranked.late[place]),
+                asked=ranked.asked[place],
                 coverage=float(coverage[place]),
-                tokens=candidates[place].tokens,
+                tokens=candidates[place].tokens.copy(),  # a view would keep those of all candidates for as long as the turn lasts
             )
-            for place, passage in zip(ranked.order, self._generation.passages(rows[ranked.order].tolist()), strict=True)
+            for place in ranked.order
+            for passage in (self._passage(int(rows[place])),)
         )
-        return tuple(within_budget(hits, query, self._encoder))
+        return tuple(within_budget(hits, query, self._length))
 
-    def evidence(self, question: Encoding, persona: str | None) -> tuple[list[Passage], NDArray[np.float32]]:
-        """The candidates for `question`, not yet in order, and what speaks for each, shape (n, 4): what the weights of the ranking are fitted on."""
+    def evidence(self, question: Encoding, persona: str | None) -> tuple[list[Passage], NDArray[np.float32], tuple[float | None, ...]]:
+        """The candidates for `question`, not yet in order, and what speaks for each, which the weights of the ranking are fitted on.
+
+        That is its four evidences, shape (n, 4), and the nearest of its own questions.
+        """
         rows = self._nearest(question, persona, (), 1)
         if not len(rows):
-            return [], np.zeros((0, len(ranking.WEIGHTS)), np.float32)
-        found = ranking.evidence(question, self._sparse.rarity(question.text, question.spans), [self._candidate(row) for row in rows])
-        return self._generation.passages(rows.tolist()), found
+            return [], np.zeros((0, len(ranking.WEIGHTS)), np.float32), ()
+        candidates = self._candidates(rows)
+        found = ranking.evidence(question, self._sparse.rarity(question.text, question.spans), candidates)
+        return self._generation.passages(rows.tolist()), found, ranking.nearest_questions(question, candidates)
 
     def works(self, persona: str | None) -> tuple[str, ...]:
         """Titles of the works that `persona` may speak from."""
@@ -91,12 +103,13 @@ class Snapshot:
 
     def close(self) -> None:
         """Give back files and memory; nobody may search any more."""
-        self._filter.cache_clear()
+        for kept in (self._filter, self._passage, self._length):
+            kept.cache_clear()
         self._generation.close()
 
     def _nearest(self, question: Encoding, persona: str | None, works: tuple[str, ...], k: int) -> NDArray[np.int64]:
-        """Rows of the candidates for `k` hits, by what dense search and BM25 say together."""
-        chosen = self._filter(persona, works)
+        """Rows of the candidates for `k` hits: by what dense search and BM25 say together, and those with the nearest questions."""
+        chosen, asked = self._filter(persona, works)
         depth = max(ranking.CANDIDATES, 2 * k)
         bm25 = self._sparse.scores(question.text)
         rows = np.union1d(
@@ -105,29 +118,46 @@ class Snapshot:
         )
         fused = ranking.fuse(self._dense.cosines(question.vector, rows), bm25[rows])
         nearest: NDArray[np.int64] = rows[ranking.best_first(fused)[: max(ranking.RESCORED, k)]]
-        return nearest
+        return np.union1d(nearest, self._owners[self._questions.top(question.vector, ranking.ANSWERING, asked)])
 
-    def _rows(self, persona: str | None, works: Sequence[str]) -> Rows | None:
+    def _rows(self, persona: str | None, works: Sequence[str]) -> tuple[Rows | None, Rows | None]:
+        """The passages that pass the filters, and their questions; None where all do."""
         numbers = self._generation.rows(persona, works)
-        return None if numbers is None else Rows(numbers, len(self._dense.vectors))
+        if numbers is None:
+            return None, None
+        return Rows(numbers, len(self._dense.vectors)), Rows(np.flatnonzero(np.isin(self._owners, numbers)), len(self._owners))
 
-    def _candidate(self, row: int) -> ranking.Candidate:
+    def _candidates(self, rows: NDArray[np.int64]) -> list[ranking.Candidate]:
+        """What is stored of each of `rows`. All their token states are unpacked together, and all their sentences."""
         held = self._generation
-        start, end = held.token_offsets[row : row + 2]
-        first, last = held.sentence_offsets[row : row + 2]
-        return ranking.Candidate(
-            vector=held.vectors[row].astype(np.float32),
-            tokens=unpack(held.tokens[start:end]),
-            sentences=unpack(held.sentence_vectors[first:last]),
-            lengths=held.sentence_tokens[first:last],
-        )
+        words = [slice(*held.token_offsets[row : row + 2]) for row in rows]
+        cuts = [slice(*held.sentence_offsets[row : row + 2]) for row in rows]
+        asked = [slice(*held.question_offsets[row : row + 2]) for row in rows]
+        return [
+            ranking.Candidate(
+                vector=vector,
+                tokens=tokens,
+                sentences=sentences,
+                lengths=held.sentence_tokens[cut],
+                questions=held.question_vectors[of].astype(np.float32) if of.stop > of.start else None,
+            )
+            for vector, tokens, sentences, cut, of in zip(
+                held.vectors[rows].astype(np.float32), _unpacked(held.tokens, words), _unpacked(held.sentence_vectors, cuts), cuts, asked, strict=True
+            )
+        ]
 
 
-def within_budget(hits: Iterator[Hit], query: Query, encoder: Encoder) -> Iterator[Hit]:
+def _unpacked(stored: NDArray[np.int8], stretches: Sequence[slice]) -> list[NDArray[np.float32]]:
+    """The rows of each stretch as `unpack` gives them."""
+    ends = np.cumsum([stretch.stop - stretch.start for stretch in stretches])
+    return np.split(unpack(np.concatenate([stored[stretch] for stretch in stretches])), ends[:-1])
+
+
+def within_budget(hits: Iterator[Hit], query: Query, length_of: Callable[[str], int]) -> Iterator[Hit]:
     """The first `k` of `hits` that fit into the token budget together, best first; one that is too long leaves room for the next."""
     left, found = query.token_budget, 0
     for hit in hits:
-        length = len(encoder.token_spans(hit.passage.text))
+        length = length_of(hit.passage.text)
         if length <= left:
             yield hit
             left -= length

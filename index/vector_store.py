@@ -211,7 +211,11 @@ class GuardrailVectorStore(VectorStore):
                         raise LibraryError(f"The index in {folder} was built from files: change those and run `guardrail index sync`.")
                     embeddings.keep(old)
             stored = [_stored(document, len(encoder.token_spans(document.page_content))) for document in documents.values()]
-            pieces = [Piece(text=item.document.text, title=chunk.title, whole=True, tokens=chunk.tokens) for item in stored for chunk in item.chunks]
+            pieces = [
+                Piece(text=item.document.text, title=chunk.title, whole=True, tokens=chunk.tokens, questions=item.document.questions)
+                for item in stored
+                for chunk in item.chunks
+            ]
             missing = {piece.key: piece for piece in pieces if piece.key not in embeddings}
             if missing:
                 embeddings.compute(missing.values(), lambda _: None, Pace())

@@ -5,7 +5,7 @@
 641 questions in everyday words, each with the passage of the built-in library that answers it (`library_questions.jsonl`), are put to that persona's
 shelf. A softmax over the candidates' weighted evidence is fitted to the right passage (ListNet; Cao et al. 2007, with one right answer). The figure is
 that of five folds, all questions of a passage in one; weights are fitted anew for each. What it prints as weights belongs in
-`guardrail.index.ranking.WEIGHTS`, rounded. Takes about a minute.
+`guardrail.index.ranking.WEIGHTS`, rounded; the last line tries `ranking.ASKED`, what the passages' own questions count. Takes about a minute.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ FOLDS = 5
 PENALTY = 0.03
 """Ridge on the weights, by the spread of each evidence."""
 SAMPLES = 2_000
+SHARES = (0.0, 0.1, 0.2, 0.25, 0.3, 0.4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +41,8 @@ class Shortlist:
 
     evidence: NDArray[np.float32]
     """Shape (n, 4), what speaks for each."""
+    asked: tuple[float | None, ...]
+    """The nearest of each one's own questions."""
     right: int | None
     """Which of them answers the question; None where search did not bring it."""
     fold: int
@@ -52,10 +55,10 @@ def shortlists() -> list[Shortlist]:
     found = []
     for question in asked:
         (encoding,) = encoder.encode((question.text,))
-        passages, evidence = snapshot.evidence(encoding, question.persona)
+        passages, evidence, asked_of = snapshot.evidence(encoding, question.persona)
         right = [place for place, passage in enumerate(passages) if passage.source_id == question.passage]
         fold = hashlib.sha256(question.passage.encode()).digest()[1] % FOLDS
-        found.append(Shortlist(evidence=evidence, right=right[0] if right else None, fold=fold))
+        found.append(Shortlist(evidence=evidence, asked=asked_of, right=right[0] if right else None, fold=fold))
     snapshot.close()
     return found
 
@@ -96,6 +99,9 @@ def main() -> None:
     for name, right in (("weights of the other folds", fitted), ("shipped weights", shipped)):
         low, high = np.percentile(right[samples].mean(axis=1), [2.5, 97.5])
         print(f"right passage first, {name}: {right.sum()}/{len(right)}, {right.mean():.1%} [{low:.1%}, {high:.1%}]")
+    for share in SHARES:
+        firsts = [entry.right is not None and int(np.argmax(ranking.weighted(entry.evidence, entry.asked, share))) == entry.right for entry in lists]
+        print(f"right passage first, shipped weights, own questions count {share}: {sum(firsts)}/{len(firsts)}, {np.mean(firsts):.1%}")
 
 
 if __name__ == "__main__":

@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from guardrail import sentences
 from guardrail.errors import ConfigurationError, RailError
 from guardrail.rails.hard_rules import Shelf, missing_names
-from guardrail.rails.words import coverage, is_common, rarity, stem, words
+from guardrail.rails.words import coverage, is_common, rarity, same_name, stem, words
 from guardrail.types import Evidence, Finding, Hit, Intent, Message, Passage, Question, Request, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from guardrail.protocols import Encoder, Need
     from guardrail.types import Encoding, Stage
 
 COEFFICIENTS = Path(__file__).with_name("answerable.json")
-FEATURES = ("dense", "dense_mean", "late", "late_mean", "unmet", "unknown", "coverage", "coverage_all", "title", "missing", "margin", "outside", "length")
-"""What `measure` gives, in order."""
+FEATURES = (
+    "dense", "late", "late_mean", "coverage", "title", "missing", "margin", "outside", "told", "aside", "amount", "nearest", "unmet", "words",
+    "asked", "asked_first",
+)  # fmt: skip
+"""What `measure` gives, in order. The last two need passages that bring questions of their own."""
+BARE = FEATURES[:-2]
+"""Those that every library gives."""
+_AMOUNT = re.compile(r"\b(?:how (?:many|much|old|long|tall|far|high|big|often|fast)|when|(?:which|what) (?:year|day|month|age|century|date))\b", re.IGNORECASE)
+"""Asks for a number or a date."""
+_IN_TITLE, _IN_OPENING, _IN_PASSING = 1.0, 0.7, 0.3
+"""How far a passage is about somebody whose name stands there."""
 _ASKING = frozenset(
     stem(word)
     for word in """
@@ -40,8 +54,9 @@ _ASKING = frozenset(
 class AnswerableRail:
     """A retrieval rail: the decision is `abstain` where the passages probably do not answer the question.
 
-    A logistic regression over the scores of the hits, the question's words that no hit holds, and the question's intent gives the probability;
-    `score` is the probability that the passages do not answer. One rule comes before it: a question about a person, place or work by name
+    A logistic regression over the scores of the hits, the question's words that no hit holds, how far the passages are about the names asked about, the
+    nearest question that a passage is known to answer, and the question's intent gives the probability; where no passage brings questions, a second one
+    does without them. `score` is the probability that the passages do not answer. One rule comes before it: a question about a person, place or work by name
     that stands in no hit is not answered by them, whatever the score.
     """
 
@@ -57,7 +72,7 @@ class AnswerableRail:
         Raises ConfigurationError where the coefficients are damaged.
         """
         self._encoder = encoder
-        self._weights, self._bias, measured = _load(COEFFICIENTS)
+        self._full, self._bare, measured = _load(COEFFICIENTS)
         self.threshold = measured if threshold is None else threshold
 
     async def check(self, subject: Evidence) -> Verdict:
@@ -83,7 +98,8 @@ class AnswerableRail:
         """The probability, 0 to 1, that the hits answer the question. Raises RailError where the question was not encoded."""
         if evidence.question.encoding is None:
             raise RailError("The answerable rail needs the question's encoding: run it after the encoder.")
-        return float(1.0 / (1.0 + np.exp(-(measure(evidence) @ self._weights + self._bias))))
+        found = measure(evidence)
+        return self._bare.probability(found) if np.isnan(found).any() else self._full.probability(found)
 
     async def warm_up(self) -> None:
         """Check three questions against one passage; raises RailError if one comes out wrong."""
@@ -107,29 +123,47 @@ class AnswerableRail:
                 raise RailError("The answerable rail fails its self-test: its coefficients do not fit the encoder.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Regression:
+    """Logistic regression over the first len(weights) features."""
+
+    weights: NDArray[np.float32]
+    bias: float
+
+    def probability(self, found: NDArray[np.float32]) -> float:
+        return float(1.0 / (1.0 + np.exp(-(found[: len(self.weights)] @ self.weights + self.bias))))
+
+
 def measure(evidence: Evidence) -> NDArray[np.float32]:
-    """What speaks for and against an answer in the hits, (len(FEATURES),). There must be a hit and an encoding."""
+    """What speaks for and against an answer in the hits, (len(FEATURES),). There must be a hit and an encoding.
+
+    The last two are NaN where no passage brings questions of its own.
+    """
     question, hits = evidence.question, evidence.hits
     asked = _asked(question.text)
     held = [_held(hit.passage) for hit in hits]
     everything = frozenset[str]().union(*held)
     dense = sorted((hit.dense for hit in hits), reverse=True)
     late = sorted((hit.late for hit in hits), reverse=True)
+    told = _told(question, hits)
+    met = _met(question.encoding, hits[0], asked)
     return np.array(
         (
             dense[0],
-            np.mean(dense[:3]),
             late[0],
             np.mean(late[:3]),
-            _unmet(question.encoding, hits, asked - everything),
-            float(any(rarity(root) == 1.0 for root in asked - everything)),
             max(coverage(asked, stems) for stems in held),
-            coverage(asked, everything),
             max(coverage(asked, _title(hit.passage)) for hit in hits) if asked else 0.0,
             max(map(rarity, asked - everything), default=0.0),
             dense[0] - dense[-1],
             _outside(question.intent),
-            math.log1p(len(asked)) / 3,
+            told,
+            float(told < _IN_OPENING),
+            float(_AMOUNT.search(question.text) is not None),
+            min((cosine for _, cosine in met), default=1.0),
+            max((rare * (1.0 - cosine) for rare, cosine in met), default=0.0),
+            len(met) / 5,
+            *_own_questions(hits),
         ),
         np.float32,
     )
@@ -159,29 +193,69 @@ def _stems(text: str) -> frozenset[str]:
     return frozenset(word.stem for word in words(text))
 
 
-def _unmet(encoding: Encoding | None, hits: tuple[Hit, ...], missing: frozenset[str]) -> float:
-    """How far the worst of the missing words is from everything the hits hold: rarity times (1 - best cosine of its tokens), 0 where none is missing."""
-    held = [hit.tokens for hit in hits if len(hit.tokens)]
-    if encoding is None or not missing or not held or not len(encoding.tokens):
-        return 0.0
-    nearest = (encoding.tokens @ np.concatenate(held).T).max(axis=1)
-    worst = 0.0
+def _told(question: Question, hits: tuple[Hit, ...]) -> float:
+    """How far the passages are about the one asked about: of the names in the question the least, 0 to 1; 1 where it names nobody but the persona.
+
+    A word that is no everyday English counts as a name, since users write names in lower case.
+    """
+    persona = question.request.persona.lower()
+    least = 1.0
+    for word in words(question.text):
+        if word.content and (word.name or not is_common(word.stem)) and not same_name(word.text, persona):
+            least = min(least, max(_salience(word.text, word.stem, hit.passage) for hit in hits))
+    return least
+
+
+def _salience(name: str, root: str, passage: Passage) -> float:
+    opening = passage.text[slice(*next(iter(sentences.spans(passage.text)), (0, 0)))]
+    for worth, text in ((_IN_TITLE, f"{passage.title}\n{passage.work}"), (_IN_OPENING, opening), (_IN_PASSING, passage.text)):
+        if root in _stems(text) or any(same_name(name, other) for other in _capitalised(text)):
+            return worth
+    return 0.0
+
+
+@lru_cache(maxsize=2048)
+def _capitalised(text: str) -> tuple[str, ...]:
+    return tuple({word.text for word in words(text) if word.text[0].isupper()})
+
+
+def _met(encoding: Encoding | None, hit: Hit, asked: frozenset[str]) -> list[tuple[float, float]]:
+    """For each word asked about its rarity and how near the passage comes to it: the mean over its tokens of their best cosine."""
+    if encoding is None or not len(encoding.tokens) or not len(hit.tokens):
+        return []
+    nearest = (encoding.tokens @ hit.tokens.T).max(axis=1)
+    return [(rarity(root), cosine) for root, cosine in _by_word(encoding, nearest) if root in asked]
+
+
+def _by_word(encoding: Encoding, nearest: NDArray[np.float32]) -> Iterator[tuple[str, float]]:
+    """The stem of each word of the text with the mean of what its tokens have in `nearest`."""
     for word in words(encoding.text):
-        if word.stem in missing:
-            own = [cosine for cosine, (start, _) in zip(nearest, encoding.spans, strict=True) if word.start <= start < word.end]
-            worst = max(worst, rarity(word.stem) * (1.0 - float(np.mean(own))) if own else 0.0)
-    return worst
+        own = [float(cosine) for cosine, (start, _) in zip(nearest, encoding.spans, strict=True) if word.start <= start < word.end]
+        if own:
+            yield word.stem, sum(own) / len(own)
+
+
+def _own_questions(hits: tuple[Hit, ...]) -> tuple[float, float]:
+    """The nearest question that a hit is known to answer, and the nearest of the first hit's; NaN where no hit brings any."""
+    own = [hit.asked for hit in hits if hit.asked is not None]
+    if not own:
+        return math.nan, math.nan
+    return max(own), min(own) if hits[0].asked is None else hits[0].asked
 
 
 def _outside(intent: Intent | None) -> float:
     return intent.score if intent is not None and intent.label == "out_of_scope" else 0.0
 
 
-def _load(path: Path) -> tuple[NDArray[np.float32], float, float]:
-    """Weights in the order of FEATURES, bias, threshold."""
+def _load(path: Path) -> tuple[_Regression, _Regression, float]:
+    """The regression over all features, the one for passages without questions of their own, and the threshold."""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        return np.array([card["weights"][name] for name in FEATURES], np.float32), float(card["bias"]), float(card["threshold"])
+        full, bare = (
+            _Regression(weights=np.array([card[part]["weights"][name] for name in names], np.float32), bias=float(card[part]["bias"]))
+            for part, names in (("full", FEATURES), ("bare", BARE))
+        )
+        return full, bare, float(card["threshold"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"The coefficients {path.name} cannot be read: fit them again with `python -m guardrail.finetune.rails.answerable`."

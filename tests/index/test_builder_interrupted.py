@@ -128,7 +128,7 @@ def test_stored_tokens_are_those_of_the_passage_whichever_way_they_came(books: P
     build([books], out, HashEncoder())
     encoder = HashEncoder()
     with Generation.open(out, fingerprint=None) as generation:
-        pieces = [Piece(text, title, whole) for text, title, whole in generation.pieces()]
+        pieces = [Piece(text, title, whole, questions=asked) for text, title, whole, asked in generation.pieces()]
         for row, embedding in enumerate(encode(encoder, pieces)):
             encoding = embedding.encoding
             np.testing.assert_array_equal(generation.vectors[row], encoding.vector.astype(np.float16))

@@ -85,7 +85,7 @@ def test_rows_agree_between_texts_passages_vectors_and_tokens(index: Path) -> No
         assert len(texts) == generation.manifest.passages == len(generation.vectors)
         passages = generation.passages(range(len(texts)))
         assert [passage.text for passage in passages] == texts
-        for row, embedding in enumerate(encode(encoder, [Piece(text, title, whole) for text, title, whole in generation.pieces()])):
+        for row, embedding in enumerate(encode(encoder, [Piece(text, title, whole, questions=asked) for text, title, whole, asked in generation.pieces()])):
             encoding = embedding.encoding
             np.testing.assert_array_equal(generation.vectors[row], encoding.vector.astype(np.float16))
             begin, end = generation.token_offsets[row : row + 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,10 @@ from guardrail.index import builder, generation, ranking
 from guardrail.index.embedding import Piece, encode
 from guardrail.index.encoder import pack, unit
 from guardrail.index.generation import Generation
+from guardrail.index.snapshot import Snapshot
 from guardrail.index.sparse import SparseIndex
 from guardrail.late_interaction import maxsim
+from guardrail.protocols import Query
 from tests.index.hash_encoder import HashEncoder
 
 if TYPE_CHECKING:
@@ -115,11 +118,51 @@ def test_an_index_keeps_a_vector_for_each_sentence(tmp_path: Path) -> None:
             assert held.sentence_tokens[start:end].sum() == np.diff(held.token_offsets)[row]
 
 
+def test_a_passage_is_found_and_put_first_by_a_question_that_it_answers(tmp_path: Path) -> None:
+    source = tmp_path / "texts.jsonl"
+    rows = [
+        {"id": "king", "text": "Bees follow a king, and he rules them all."},
+        {"id": "mud", "text": "Eels come from mud.", "questions": ["who is born from dirt"]},
+    ]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    builder.build([source], tmp_path / "index", ENCODER)
+    (asked,) = ENCODER.encode(["who is born from dirt"])
+    with closing(Snapshot.open(tmp_path / "index", ENCODER)) as snapshot:
+        first, second = snapshot.search(Query(encoding=asked, persona=""))
+    assert (first.passage.source_id, second.asked) == ("mud", None)
+    assert first.asked == pytest.approx(1, abs=1e-3)
+
+
+def test_questions_count_nothing_where_a_passage_brings_none() -> None:
+    (asked,) = ENCODER.encode(["bees"])
+    given_ = candidates("Bees follow.", "Eels swim.")
+    found = ranking.evidence(asked, equal_weights("bees"), given_)
+    np.testing.assert_allclose(ranking.weighted(found, ranking.nearest_questions(asked, given_)), np.clip(found @ np.array(ranking.WEIGHTS), 0, 1), rtol=1e-5)
+
+
+def test_a_later_build_keeps_the_questions_that_did_not_change(tmp_path: Path) -> None:
+    source = tmp_path / "texts.jsonl"
+    row = {"id": "mud", "text": "Eels come from mud.", "questions": ["where do eels come from", "who is born from dirt"]}
+    source.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    builder.build([source], tmp_path / "index", ENCODER)
+    source.write_text(json.dumps(row) + "\n" + json.dumps({"id": "new", "text": "Bees follow a king."}) + "\n", encoding="utf-8")
+    assert builder.build([source], tmp_path / "index", ENCODER).embedded == 1
+    with Generation.open(tmp_path / "index", fingerprint=ENCODER.fingerprint) as held:
+        assert np.diff(held.question_offsets).tolist() == [2, 0]
+
+
+def test_questions_that_are_no_list_of_strings_are_a_named_failure(tmp_path: Path) -> None:
+    source = tmp_path / "texts.jsonl"
+    source.write_text(json.dumps({"text": "Eels."}) + "\n" + json.dumps({"text": "Bees.", "questions": "what?"}) + "\n", encoding="utf-8")
+    (failure,) = builder.build([source], tmp_path / "index", ENCODER).failed
+    assert "`questions`" in failure.reason
+
+
 def test_an_index_of_the_format_before_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "text.txt"
     source.write_text("Bees follow a king.", encoding="utf-8")
     with monkeypatch.context() as before:
         before.setattr("guardrail.index.publish.FORMAT", generation.FORMAT - 1)
         builder.build([source], tmp_path / "index", ENCODER)
-    with pytest.raises(LibraryError, match=r"format 2, this version reads 3.*build it again"):
+    with pytest.raises(LibraryError, match=r"format 3, this version reads 4.*build it again"):
         Generation.open(tmp_path / "index", fingerprint=None)

@@ -58,6 +58,21 @@ async def test_no_hits_is_nothing_to_answer_from(rail: AnswerableRail, evidence:
     assert (verdict.decision, verdict.score) == ("abstain", 1.0)
 
 
+async def test_a_near_question_that_a_passage_is_known_to_answer_lowers_the_score(rail: AnswerableRail, evidence: Callable[..., Evidence]) -> None:
+    given = evidence("what do the prisoners in the cave see?")
+    near, far = (replace(given, hits=tuple(replace(hit, asked=cosine) for hit in given.hits)) for cosine in (0.9, 0.3))
+    assert (await rail.check(near)).score < (await rail.check(far)).score
+
+
+async def test_a_name_that_the_passages_mention_in_passing_raises_the_score(rail: AnswerableRail, evidence: Callable[..., Evidence]) -> None:
+    given = evidence("what did socrates say about the cave?")
+    hits = tuple(
+        replace(hit, passage=replace(hit.passage, title="The Cave", work="Republic", text="The Cave is an image. Socrates told it.")) for hit in given.hits
+    )
+    about = tuple(replace(hit, passage=replace(hit.passage, title="Socrates on the Cave")) for hit in hits)
+    assert rail.probability(replace(given, hits=hits)) < rail.probability(replace(given, hits=about))
+
+
 async def test_an_intent_outside_the_field_raises_the_score(rail: AnswerableRail, evidence: Callable[..., Evidence]) -> None:
     inside = evidence()
     outside = replace(inside, question=replace(inside.question, intent=Intent(label="out_of_scope", score=0.99)))
