@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from uuid import uuid4
 
+import numpy as np
+
 from guardrail import parts
 from guardrail import settings as settings_module
 from guardrail.chat import Chat
@@ -20,11 +22,14 @@ from guardrail.errors import GuardrailError, LibraryError
 from guardrail.protocols import Claim, Clearing, Query
 from guardrail.rails.limits import plain
 from guardrail.rails.sentiment import SentimentRail
+from guardrail.reading import check_all
 from guardrail.sentences import spans
 from guardrail.types import Check, Delta, Evidence, Hit, Message, Passage, Question, Request, Sampling, Sentiment, SentimentLabel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+
+    from numpy.typing import NDArray
 
     from guardrail.prompts import Persona, Template
     from guardrail.protocols import Generator
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NO_TOKENS = np.zeros((0, 0), np.float32)
 _GRAVITY: tuple[Decision, ...] = ("pass", "modify", "abstain", "block")
 
 
@@ -198,27 +204,31 @@ class Guardrail:
                 sentences.append(replace(judgement.sentence, start=start, end=end))
         return Check(decision=_gravest(verdicts), intent=intent, sentiment=_sentiment(verdicts), verdicts=tuple(verdicts), sentences=tuple(sentences))
 
+    async def acheck_passage(self, text: str) -> Check:
+        """What the retrieval rails say of a text that a model is to read, e.g. a document or what a tool gave: whether it gives the model orders.
+
+        Rails that hold passages against a question are left out.
+        """
+        chat = await self._started()
+        rails = tuple(rail for rail in chat.parts.retrieval_rails if "encoding" not in rail.rail.needs)
+        question = Question(request=_request("", next(iter(self.personas)), (), None), text="")
+        verdicts = await check_all(rails, Evidence(question=question, hits=(_hit(0, text, _NO_TOKENS),)), chat.settings.rails_budget_ms)
+        return Check(decision=_gravest(verdicts), intent=None, verdicts=verdicts)
+
     async def aclear(self, text: str) -> int:
         """How far a reply that may go on after `text` is cleared by every output rail that is enforced: what follows may still be forbidden."""
         chat = await self._started()
         enforced = [rail.rail for rail in chat.parts.output_rails if rail.enforced]
-        return max(0, min((rail.clear(text) if isinstance(rail, Clearing) else len(text) - rail.reach for rail in enforced), default=len(text)))
+        claim = Claim(evidence=Evidence(question=Question(request=_request("", next(iter(self.personas)), (), None), text=""), hits=()), text=text)
+        return max(0, min((rail.clear(claim) if isinstance(rail, Clearing) else len(text) - rail.reach for rail in enforced), default=len(text)))
 
     async def _evidence(self, chat: Chat, question: str, passages: Sequence[str]) -> Evidence:
         """Texts given by a caller as if they had been retrieved."""
         request = Request(id=uuid4().hex, persona=next(iter(self.personas)), messages=(Message(role="user", content=question),))
         encodings = [await chat.encode(plain(text)) for text in (question, *passages)]
         hits = tuple(
-            Hit(
-                passage=Passage(id=str(number), source_id=str(number), title="", work="", locator="", persona="", text=text, start=0, end=len(text)),
-                score=1.0,
-                dense=1.0,
-                late=1.0,
-                coverage=1.0,
-                tokens=encoding.tokens,
-            )
+            _hit(number, text, _NO_TOKENS if encoding is None else encoding.tokens)
             for number, (text, encoding) in enumerate(zip(passages, encodings[1:], strict=True))
-            if encoding is not None
         )
         return Evidence(question=Question(request=request, text=question, encoding=encodings[0]), hits=hits)
 
@@ -246,6 +256,10 @@ class Guardrail:
     def check_output(self, text: str, *, passages: Sequence[str] = (), question: str = "") -> Check:
         """`acheck_output` for code without an event loop."""
         return self.run(self.acheck_output(text, passages=passages, question=question))
+
+    def check_passage(self, text: str) -> Check:
+        """`acheck_passage` for code without an event loop."""
+        return self.run(self.acheck_passage(text))
 
     def close(self) -> None:
         """`aclose` for code without an event loop."""
@@ -325,6 +339,12 @@ def _request(message: str | Request, persona: str, history: Sequence[Message], s
         return message
     messages = (*history, Message(role="user", content=message))
     return Request(id=uuid4().hex, persona=persona, messages=messages, sampling=sampling or Sampling())
+
+
+def _hit(number: int, text: str, tokens: NDArray[np.float32]) -> Hit:
+    """A text given by a caller as if it had been retrieved."""
+    passage = Passage(id=str(number), source_id=str(number), title="", work="", locator="", persona="", text=text, start=0, end=len(text))
+    return Hit(passage=passage, score=1.0, dense=1.0, late=1.0, coverage=1.0, tokens=tokens)
 
 
 def _gravest(verdicts: Sequence[Verdict]) -> Decision:

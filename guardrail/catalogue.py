@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from guardrail.errors import ConfigurationError
-from guardrail.rails import answerable, attack, control_tokens, grounding, harm, leak, planted, sentiment
+from guardrail.rails import answerable, attack, control_tokens, grounding, harm, planted, sentiment
 from guardrail.rails.answerable import AnswerableRail
 from guardrail.rails.attack import AttackRail
 from guardrail.rails.control_tokens import ControlTokenRail
@@ -20,10 +20,10 @@ from guardrail.rails.harm import HarmRail
 from guardrail.rails.intent import IntentRail
 from guardrail.rails.keywords import KeywordRail
 from guardrail.rails.leak import LeakRail
+from guardrail.rails.options import HarmOptions, KeywordOptions, LeakOptions, NoOptions, PersonalDataOptions, RemoteOptions
 from guardrail.rails.planted import PlantedRail
 from guardrail.rails.prompt_leak import PromptLeakRail
 from guardrail.rails.sentiment import SentimentRail
-from guardrail.settings import Share  # noqa: TC001 - msgspec resolves the annotations when it runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,51 +45,6 @@ _DECISIONS: dict[Consequence, Decision] = {
     "abstain": "abstain",
     "drop": "abstain",
 }
-
-
-class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `options` of a rail that has none."""
-
-
-class KeywordOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `options` of a `keywords` rail."""
-
-    phrases: tuple[str, ...] = ()
-    patterns: tuple[str, ...] = ()
-    max_length: int = 200
-
-
-class HarmOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `options` of the `harm` rail, by label."""
-
-    policies: dict[str, Literal["block", "pass"]] = {}
-    thresholds: dict[str, Share] = {}
-
-
-class LeakOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `options` of the `leak` rail: how many words in a row are too many, and how many changed ones a run survives."""
-
-    run: Annotated[int, msgspec.Meta(gt=0)] = leak.RUN
-    bridge: Annotated[int, msgspec.Meta(ge=0)] = 2
-
-
-class RemoteOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `options` of a `remote` rail."""
-
-    url: str
-    detector: str
-    unit: Literal["text", "sentence"] = "text"
-    api_key: str | None = None
-    detector_params: dict[str, Any] = {}
-    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
-    known_bad: str | None = None
-
-
-class PersonalDataOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `options` of a `personal_data` rail."""
-
-    actions: dict[str, Literal["mask", "block", "pass"]] | None = None
-    regions: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

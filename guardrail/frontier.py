@@ -16,11 +16,11 @@ from guardrail.protocols import Claim
 from guardrail.types import Citation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from guardrail.protocols import Clearing, Judgement
     from guardrail.settings import Consequence
-    from guardrail.types import Evidence, Passage, Sentence, Verdict
+    from guardrail.types import Decision, Evidence, Finding, Passage, Sentence, Verdict
 
 _MODEL_MARKERS = re.compile(r"[ \t]*\[\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\]")
 _CONTEXT = 32
@@ -34,7 +34,7 @@ _WHOLE: frozenset[Consequence] = frozenset({"abstain", "retry", "rewrite"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextCheck:
-    """One output rail that reads characters: it is given a stretch of text and answers with a verdict, or None where it runs in shadow."""
+    """One output rail that reads characters: it is given a stretch of text and answers with a verdict."""
 
     reach: int
     check: Callable[[Claim], Awaitable[Verdict]]
@@ -42,10 +42,27 @@ class TextCheck:
     """Tells how far a text is cleared, where the rail knows better than by its reach."""
     consequence: Consequence = "block"
     """What follows when it objects."""
+    decide: Callable[[Iterable[Finding]], Decision] | None = None
+    """What it says where only some of its findings count; None: the same as of all."""
 
-    def clear(self, text: str, start: int) -> int:
-        """Up to where in `text` no match can begin at `start` or later, whatever follows."""
-        return len(text) - self.reach if self.clearing is None else self.clearing.clear(text, start=start)
+    def clear(self, claim: Claim) -> int:
+        """Up to where in the claim's text everything is known, whatever follows."""
+        return len(claim.text) - self.reach if self.clearing is None else self.clearing.clear(claim)
+
+    def settled(self, verdict: Verdict, claim: Claim) -> tuple[Verdict, int]:
+        """The verdict on a text that goes on, with the findings that nothing can change any more, and up to where all is known and nothing else was found."""
+        cleared = self.clear(claim)
+        if verdict.decision == "pass":
+            return verdict, cleared
+        known = tuple(finding for finding in verdict.findings if claim.start <= finding.start and finding.end <= cleared)
+        upto = min((finding.start for finding in verdict.findings if finding.end > cleared), default=cleared)
+        return replace(verdict, findings=known, decision=self.decision(verdict, known)), min(upto, cleared)
+
+    def decision(self, verdict: Verdict, findings: Sequence[Finding]) -> Decision:
+        """What the rail would say where of the findings of `verdict` only these were there."""
+        if not findings:
+            return "pass"
+        return verdict.decision if self.decide is None else self.decide(findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +157,18 @@ class Frontier:
         """What they rest on, in the same way."""
         return [replace(citation, answer_start=self._place(citation.answer_start), answer_end=self._place(citation.answer_end)) for citation in self._citations]
 
-    async def push(self, text: str, *, final: bool = False) -> str:
-        """Take the next piece of the draft; returns the newly cleared text, which may be empty. `final` says that nothing follows."""
+    async def push(self, text: str, *, final: bool = False, broken: bool = False) -> str:
+        """Take the next piece of the draft; returns the newly cleared text, which may be empty.
+
+        `final` says that nothing follows; `broken`, that the draft breaks off: a judge is not asked about a sentence without its end, and it is left out.
+        """
         if self.blocked or self.not_found:
             return ""
         self._draft += text
         if self._judge is None:
             self._output += text
         else:
-            await self._judge_sentences(self._judge, final=final)
+            await self._judge_sentences(self._judge, final=final and not broken)
         if self._held and (not final or self.blocked):
             return ""
         return await self._release(final=final)
@@ -213,7 +233,7 @@ class Frontier:
         if self._text_checks:
             if not final and self._clear(len(self._output)) <= self._released:
                 return ""  # whatever the rails would say, nothing more could be shown yet
-            verdicts, safe = await self._check_text(len(self._output), final=final)
+            verdicts, safe = await self._check(len(self._output), final=final)
             if any(_blocks(verdict) for verdict in verdicts):
                 verdicts, safe = await self._first_block(final=final)
                 if self._held:
@@ -225,7 +245,13 @@ class Frontier:
     def _show(self, safe: int, verdicts: Sequence[Verdict]) -> str:
         """Release the output up to `safe`, with what `verdicts` found there masked. A stretch that ends past `safe` is held back as a whole."""
         shown, place = "", self._released
-        findings = [finding for verdict in verdicts if verdict.decision == "modify" and verdict.mode == "enforce" for finding in verdict.findings]
+        findings = [
+            finding
+            for verdict, text_check in zip(verdicts, self._text_checks, strict=True)
+            if verdict.decision != "pass" and verdict.mode == "enforce"
+            for finding in verdict.findings
+            if text_check.decision(verdict, (finding,)) == "modify"
+        ]
         for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
             if finding.start < place or finding.start >= safe:
                 continue
@@ -254,49 +280,50 @@ class Frontier:
             moved += len(edit.shown) - (edit.end - edit.start)
         return offset + moved
 
-    async def _check_text(self, length: int, *, final: bool) -> tuple[list[Verdict], int]:
+    async def _check(self, length: int, *, final: bool = False, whole: bool = False) -> tuple[list[Verdict], int]:
         """The verdicts on the output up to `length`, and how far it is cleared.
 
-        A match that touches an unfinished end does not count: it may yet grow into another word.
+        Where it is not `final`, what more text may still change does not count, and nothing is cleared from there on. What was released already is only
+        looked over again at the end, or where the `whole` is asked for.
         """
-        start, new = (0, 0) if final else self._window()
-        claim = Claim(evidence=self._evidence, text=self._output[start:length], start=new)
+        start, claim = self._claim(length, whole=final or whole)
+        cleared = length
         verdicts = []
         for text_check in self._text_checks:
             verdict = await text_check.check(claim)
-            if verdict.decision != "pass" and not final:
-                confirmed = tuple(finding for finding in verdict.findings if finding.start >= new and finding.end < length - start)
-                verdict = replace(verdict, findings=confirmed, decision=verdict.decision if confirmed else "pass")
+            if not final:
+                verdict, upto = text_check.settled(verdict, claim)
+                cleared = min(cleared, start + upto)
             shifted = tuple(replace(finding, start=finding.start + start, end=finding.end + start) for finding in verdict.findings)
             verdicts.append(replace(verdict, findings=shifted) if shifted else verdict)
-        return verdicts, length if final else self._clear(length)
+        return verdicts, max(self._released, cleared)
 
     def _clear(self, length: int) -> int:
-        """How far the output up to `length` is cleared, if more follows."""
-        start, new = self._window()
-        text = self._output[start:length]
-        return max(self._released, start + min(text_check.clear(text, new) for text_check in self._text_checks))
+        """How far the output up to `length` could be cleared, whatever the rails find in it."""
+        start, claim = self._claim(length)
+        return max(self._released, start + min(text_check.clear(claim) for text_check in self._text_checks))
 
-    def _window(self) -> tuple[int, int]:
-        """Where the text that is checked next begins, and where in it a match may begin: nothing begins in what was released, which is only looked back at."""
-        start = max(0, self._released - _CONTEXT)
-        return start, self._released - start
+    def _claim(self, length: int, *, whole: bool = False) -> tuple[int, Claim]:
+        """What the rails are given of the output up to `length`, and where in it that begins: nothing begins in what was released, which is looked back at."""
+        start = 0 if whole else max(0, self._released - _CONTEXT)
+        return start, Claim(evidence=self._evidence, text=self._output[start:length], start=0 if whole else self._released - start)
 
     async def _first_block(self, *, final: bool) -> tuple[list[Verdict], int]:
         """The verdicts at the earliest point where a rail blocks, and how far the output is cleared then: neither depends on how the draft was split."""
         low, high = self._released, len(self._output)
         while low < high:
             middle = (low + high) // 2
-            verdicts, _ = await self._check_text(middle, final=False)
+            verdicts, _ = await self._check(middle)
             if any(_blocks(verdict) for verdict in verdicts):
                 high = middle
             else:
                 low = middle + 1
-        verdicts, _ = await self._check_text(high, final=False)
-        cleared = self._clear(high - 1)
-        if not any(_blocks(verdict) for verdict in verdicts):
+        verdicts, cleared = await self._check(high, whole=True)
+        if any(_blocks(verdict) for verdict in verdicts):
+            _, cleared = await self._check(high - 1)
+        else:
             # Only the end makes it a match: until then all that was open at `high` may have been cleared.
-            verdicts, cleared = (await self._check_text(high, final=final))[0], self._clear(high)
+            verdicts, _ = await self._check(high, final=final)
         self.verdicts.extend(verdicts)
         stopped = next((pair for pair in zip(verdicts, self._text_checks, strict=True) if _blocks(pair[0])), None)
         if stopped is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
-    from guardrail.types import Encoding, Evidence, Finding, Hit, Intent, Message, Request, Sampling, Sentence, Stage, Usage, Verdict
+    from guardrail.types import Decision, Encoding, Evidence, Finding, Hit, Intent, Message, Request, Sampling, Sentence, Stage, Usage, Verdict
 
 Need = Literal["encoding", "passages"]
 
@@ -77,6 +77,8 @@ class Prompt:
     """`name@version:hash` of the template that rendered it."""
     stream: bool = True
     """Whether anything is done with the draft before it is complete; otherwise a generator may give all of it in one piece."""
+    without_passages: tuple[Message, ...] = ()
+    """The same messages rendered without passages, for a generator that contrasts the two; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +172,20 @@ class Judgement:
 class Clearing(Protocol):
     """An output rail that can tell more exactly than by its `reach` how far it has cleared a text."""
 
-    def clear(self, text: str, *, start: int = 0) -> int:
-        """Up to where in `text` no match can begin at `start` or later, whatever follows; at least `len(text) - reach`, and never less when `text` grows."""
+    def clear(self, subject: Claim) -> int:
+        """Up to where in `subject.text` everything that begins at `subject.start` or later is known, whatever follows.
+
+        At least `len(text) - reach`, and never less when the text grows. A finding that ends there or before stays as it is.
+        """
+        ...
+
+
+@runtime_checkable
+class Deciding(Protocol):
+    """An output rail whose decision depends on which of its findings there are."""
+
+    def decide(self, findings: Iterable[Finding]) -> Decision:
+        """The decision where these are all there is."""
         ...
 
 

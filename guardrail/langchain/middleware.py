@@ -31,10 +31,10 @@ WITHHELD = "[The result of this tool was withheld: it holds instructions or cont
 class GuardrailMiddleware(AgentMiddleware[Any, Any, Any]):
     """Checks what goes into the model of an agent and what comes out of it.
 
-    Before the model: the user's latest message, with the conversation, passes the input rails, and so does what tools gave since the model last spoke. A user's
-    message that is blocked ends the run with `refusal`; a tool's is withheld from the model and the run goes on. After the model: its text and the arguments
-    of its tool calls pass the output rails, and with `grounded` its final text must rest on what the tools gave. A text that is blocked is replaced by
-    `refusal`, its tool calls are dropped and the run ends. What a rail masks is masked.
+    Before the model: the user's latest message, with the conversation, passes the input rails; what tools gave since the model last spoke passes these and the
+    retrieval rails, as a passage of a library does. A user's message that is blocked ends the run with `refusal`; a tool's is withheld from the model and the
+    run goes on. After the model: its text and the arguments of its tool calls pass the output rails, and with `grounded` its final text must rest on what the
+    tools gave. A text that is blocked is replaced by `refusal`, its tool calls are dropped and the run ends. What a rail masks is masked.
 
     Tokens that an agent streams (`stream_mode="messages"`) leave before a middleware sees the message: where they are shown, let `ChatGuardrail` or a guarded
     server write them. Raises GuardrailError where a rail fails closed.
@@ -83,7 +83,8 @@ class GuardrailMiddleware(AgentMiddleware[Any, Any, Any]):
                 found = objections(await self._guard.acheck_input(window), grounded=False) if window.strip() else ()
             except InvalidRequest:
                 return WITHHELD  # what is no well-formed text cannot be checked
-            if stopping(found) is not None or (found and len(windows) > 1):
+            planted = objections(await self._guard.acheck_passage(window), grounded=False)
+            if stopping(found) is not None or planted or (found and len(windows) > 1):
                 return WITHHELD
             shown.append(masked(plain(window), found) if found else window)
         return shown[0] if len(windows) == 1 else text

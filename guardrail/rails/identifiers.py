@@ -58,8 +58,9 @@ _ISSUERS = re.compile(
 )
 _CARD_CUE = re.compile(r"\bcards?\b|\bcc\b|\bvisa\b|\bmaster ?card\b|\bamex\b|american express", re.IGNORECASE)
 _IBAN = re.compile(
-    r"(?<!\w)(?=([A-Za-z]{2}\d{2}(?:[A-Za-z0-9]{11,30}|(?P<by>[ -])[A-Z0-9]{4}(?:(?P=by)[A-Z0-9]{4}){1,6}(?:(?P=by)[A-Z0-9]{1,3})?"
-    r"| [a-z]{4}(?: \d{4}){2,6}(?: \d{1,3})?))(?!\w))"
+    r"(?<!\w)(?=([A-Za-z]{2}\d{2}[A-Za-z0-9]{11,30}"
+    r"|[A-Z]{2}\d{2}(?P<by>[ \u00a0-])[A-Z0-9]{4}(?:(?P=by)[A-Z0-9]{4}){1,6}(?:(?P=by)[A-Z0-9]{1,3})?"
+    r"|[a-z]{2}\d{2}(?P<gap>[ \u00a0-])[a-z0-9]{4}(?:(?P=gap)[a-z0-9]{4}){1,6}(?:(?P=gap)[a-z0-9]{1,3})?)(?!\w))"
 )
 _SSN = re.compile(r"(?<![\w.,/-])(?=(\d{3}-\d{2}-\d{4}|(?P<bare>\d{3} \d{2} \d{4}|\d{9}))(?!\w))")
 _SSN_CUE = re.compile(r"\bssns?\b|social[ -]security|\bsoc(?:ial)?\.? ?sec", re.IGNORECASE)
@@ -139,11 +140,11 @@ def ibans(text: str, start: int = 0) -> Iterator[Finding]:
     for match in _IBAN.finditer(text, start):
         begin, end = match.span(1)
         while end > begin:
-            if iban.is_valid(text[begin:end], check_country=False):
+            if iban.is_valid(text[begin:end].replace("\u00a0", ""), check_country=False):
                 yield Finding(type="iban", start=begin, end=end, score=1.0)
                 break
             # A group in capitals or digits may follow that belongs to the sentence.
-            end = begin + max(match[1].rfind(" ", 0, end - begin), match[1].rfind("-", 0, end - begin))
+            end = begin + max(match[1].rfind(gap, 0, end - begin) for gap in " \u00a0-")
 
 
 def us_ssns(text: str, start: int = 0) -> Iterator[Finding]:

@@ -50,9 +50,10 @@ class KeywordRail:
         self._pattern_reach = max(widths[len(normal) :], default=-1) + 1
         self.reach = max(widths, default=0) + 1
 
-    def clear(self, text: str, *, start: int = 0) -> int:
-        """Up to where in `text` no match can begin at `start` or later, whatever follows: what is left may be the beginning of a phrase."""
-        begun = self._begun.search(text, start) if self._begun is not None else None
+    def clear(self, subject: Claim) -> int:
+        """Up to where every match is known, whatever follows: what is left may be the beginning of a phrase."""
+        text = subject.text
+        begun = self._begun.search(text, subject.start) if self._begun is not None else None
         return min(len(text) - self._pattern_reach, len(text) if begun is None else begun.start())
 
     def find(self, text: str, *, start: int = 0, final: bool = True) -> tuple[Finding, ...]:

@@ -62,9 +62,10 @@ class LeakRail:
         self._allowed = tuple(self._meter.grams(text) for text in allowed)
         self.reach = self._meter.reach
 
-    def clear(self, text: str, *, start: int = 0, evidence: Evidence | None = None) -> int:
-        """Up to where in `text` no forbidden run can begin, whatever follows. Without `evidence` a quotation of a training text is held back like a run."""
-        return self._meter.clear(text, self._supplied(evidence), start=start)
+    def clear(self, subject: Claim) -> int:
+        """Up to where no forbidden run can begin, whatever follows, or the last that is certain ends. What may be quoted is not held back."""
+        upto = self._meter.clear(subject.text, self._supplied(subject.evidence), start=subject.start)
+        return max([upto, *(run.end for run in self.measure(subject).runs if run.end < len(subject.text))])
 
     def measure(self, claim: Claim) -> Overlap:
         """What the text shares with the corpus."""
@@ -94,9 +95,7 @@ class LeakRail:
         if not self._meter.knows(self._probe):
             raise RailError("The leak rail fails its self-test: its index does not find a run of the corpus, or finds any run.")
 
-    def _supplied(self, evidence: Evidence | None) -> list[Hashes]:
-        if evidence is None:
-            return list(self._allowed)
+    def _supplied(self, evidence: Evidence) -> list[Hashes]:
         messages = evidence.question.request.messages
         given = [*(self._passage(hit.passage.text) for hit in evidence.hits), *(self._meter.grams(turn.content) for turn in messages if turn.role == "user")]
         return [*self._allowed, *(one for one in given if np.size(one))]

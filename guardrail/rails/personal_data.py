@@ -29,12 +29,15 @@ Action = Literal["mask", "block", "pass"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_KINDS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "ip_address")
-REGIONS = tuple("AT AU BE BG CH DE FI FR GB HR IE IN JP NL NZ RO SE SI SK TR US ZA".split())
-"""Countries whose numbers are unmistakable when dialled from within: they begin with 0, or have the North American grouping."""
+REGIONS = tuple(
+    "AR AT AU BA BD BE BG BR CH CL CN CO CY CZ DE DK EE ES FI FR GB GE GR HK HR HU IE IL IN IS IT JP KR LT LU LV MX NL NO NZ PL PT RO RS RU SE SG SI SK TH TN"
+    " TR TW UA US VN ZA".split()
+)
+"""Countries whose telephone numbers are known as they are dialled from within."""
 _RANK: dict[str, int] = {kind: rank for rank, kind in enumerate(KINDS)}
 
 _DIGIT_KINDS = frozenset({"iban", "payment_card", "us_ssn", "uk_nino", "national_id", "phone", "ip_address"})
-_DIGITS = re.compile(r"\d(?:\D{0,6}\d){3}")
+_DIGITS = re.compile(r"\d(?:\D{0,12}\d){3}")
 """Less than this no number needs."""
 _FINDERS: dict[Kind, Callable[[str, int], Iterator[Finding]]] = {
     "private_key": secrets.private_keys,
@@ -59,12 +62,14 @@ _NUMBERED = rf"(?=[!-/:-~\u00c0-\u024f]*+\d){_WORD}++"
 """A word with a digit in it, whole: what could be read in several ways would take time without end."""
 _NAME = re.compile(r"\w+")
 _CHAIN = re.compile(
-    # What a number in several groups can begin with ...
+    # An account number in small letters ...
+    r"(?<!\w)[a-z]{2}\d\d(?:[ \u00a0-][a-z0-9]{4}){0,7}(?:[ \u00a0-]\w*)?\Z|"
+    # What any other number in several groups can begin with ...
     rf"(?<!{_WORD})(?:{_NUMBERED}|{_WORD}*[+(]{{1,2}}|(?:{_WORD}*[!-/:-@\[-^`{{-~])?[A-Z]{{2}})"
     # ... go on with ...
-    rf"(?:{_GAP}(?:{_NUMBERED}|[A-Z]{{1,4}}|(?<=[a-z]{{2}}\d\d )[a-z]{{4}}|[().,/+#-]{{1,3}}|(?i:x|ext\.?|extension)))*"
-    # ... and break off in.
-    rf"(?:{_GAP}{_WORD}*)?\Z"
+    rf"(?:{_GAP}(?:{_NUMBERED}|[A-Z]{{1,4}}|[().,/+#-]{{1,3}}|(?i:x|ext(?:ension)?[.:]?)))*"
+    # ... and break off in: a word, or what is said of the number ("is my new number").
+    rf"(?:{_GAP}{_WORD}*| (?:is|keeps?)(?: \w{{1,10}}){{0,3}}(?: \w*)?)?\Z"
 )
 
 _LONG = 4_000
@@ -171,9 +176,18 @@ class PersonalDataRail:
         rest = (one for one in findings if one.type not in self._blocking and not any(one.start < other.end and other.start < one.end for other in blocking))
         return tuple(sorted((*blocking, *rest), key=lambda finding: finding.start))
 
-    def clear(self, text: str, *, start: int = 0) -> int:
-        """Up to where in `text` every finding is known, whatever follows."""
-        return cleared(text, kinds=self.actions, regions=self.regions, start=start)
+    def clear(self, subject: Claim) -> int:
+        """Up to where every finding is known, whatever follows."""
+        upto = cleared(subject.text, kinds=self.actions, regions=self.regions, start=subject.start)
+        if not self._blocking or len(self._blocking) == len(self.actions):
+            return upto
+        # What blocks may begin within something else, and takes its place.
+        return min(upto, cleared(subject.text, kinds=self._blocking, regions=self.regions, start=subject.start))
+
+    def decide(self, findings: Iterable[Finding]) -> Decision:
+        """The gravest that is done about any of `findings`."""
+        taken = {self.actions[kind] for finding in findings for kind in self.actions if kind == finding.type}
+        return "block" if "block" in taken else "modify" if "mask" in taken else "pass"
 
     def masked(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """Those of `findings` that this deployment masks."""
@@ -188,7 +202,7 @@ class PersonalDataRail:
             findings = await loop.run_in_executor(self._pool, lambda: self.find(subject.text, start=start))
         else:
             findings = self.find(subject.text, start=start)
-        decision = _gravest(self.actions, findings)
+        decision = self.decide(findings)
         return Verdict(
             rail=self.id,
             rail_version=self.version,
@@ -207,11 +221,6 @@ class PersonalDataRail:
         for kind in self.actions:
             if kind not in {finding.type for finding in find(_EXAMPLES[kind], kinds=(kind,), regions=self.regions)}:
                 raise RailError(f"The personal_data rail misses its own example of the kind {kind}.")
-
-
-def _gravest(actions: Mapping[Kind, Action], findings: Iterable[Finding]) -> Decision:
-    taken = {actions[kind] for finding in findings for kind in actions if kind == finding.type}
-    return "block" if "block" in taken else "modify" if "mask" in taken else "pass"
 
 
 def _checked_actions(actions: Mapping[str, str]) -> dict[Kind, Action]:

@@ -56,8 +56,7 @@ class PromptLeakRail:
     def __init__(self, secrets: Sequence[str], *, canary: str = "", public: Sequence[str] = (), instructions: bool = True) -> None:
         """`secrets`: texts that must not come out, e.g. the rendered system prompts. `public`: what of them may be said, e.g. a persona's field.
 
-        `instructions`: whether the system messages of a request are secrets too. They are not known before the request, so the last `RUN` letters of a stream
-        are then always held back, and not only those that may begin a run.
+        `instructions`: whether the system messages of a request are secrets too.
 
         Raises ConfigurationError where the canary or a secret is too short to be told from chance.
         """
@@ -79,19 +78,19 @@ class PromptLeakRail:
         self._heads = frozenset(text[:_HALF] for text in (*self._marks, *self._runs))
         self._begun = frozenset(mark[:size] for mark in self._marks for size in range(1, len(mark) + 1))
 
-    def clear(self, text: str, *, start: int = 0) -> int:
-        """Up to where in `text` no match can begin at `start` or later, whatever follows: what is left may be the beginning of a run."""
-        tail = max(start, len(text) - self.reach)
+    def clear(self, subject: Claim) -> int:
+        """Up to where no run can begin, whatever follows: what is left may be the beginning of one."""
+        text = subject.text
+        tail = max(subject.start, len(text) - self.reach)
         bare = skeleton(text[tail:])
         assert bare.starts is not None
         run = bare.text[_unbroken(bare.starts, len(text) - tail) :][-RUN:]
-        if self._instructions:
-            return tail + bare.starts[len(bare.text) - len(run)] if run else len(text)
+        texts = (self._texts, *map(_text, self._told(subject)))
         # Whatever ends a longer part of a secret ends a shorter one, so the longest is found by halving.
         low, high = 0, len(run)
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if run[-middle:] in self._texts else (low, middle - 1)
+            low, high = (middle, high) if any(run[-middle:] in known for known in texts) else (low, middle - 1)
         begun = next((size for size in range(len(run), low, -1) if run[-size:] in self._begun), low)
         return tail + bare.starts[len(bare.text) - begun] if begun else len(text)
 
@@ -133,7 +132,7 @@ class PromptLeakRail:
             subject.text,
             start=subject.start,
             allowed=[hit.passage.text for hit in subject.evidence.hits] + [message.content for message in messages if message.role == "user"],
-            instructions=[message.content for message in messages if message.role == "system"] if self._instructions else (),
+            instructions=self._told(subject),
         )
         return Verdict(
             rail=self.id,
@@ -145,6 +144,10 @@ class PromptLeakRail:
             reason="gives away the system prompt" if findings else None,
             latency_ms=(time.perf_counter() - began) * 1000,
         )
+
+    def _told(self, subject: Claim) -> tuple[str, ...]:
+        """The system messages of the request, where they are secrets."""
+        return tuple(message.content for message in subject.evidence.question.request.messages if message.role == "system") if self._instructions else ()
 
     async def warm_up(self) -> None:
         """Every secret and the canary must be found, and nothing in a question. Raises RailError otherwise."""
@@ -177,6 +180,12 @@ def _grams(letters: str) -> Iterator[str]:
 def _plain_runs(text: str) -> frozenset[str]:
     """The runs of a text as it stands."""
     return frozenset(_grams(skeleton(text).text))
+
+
+@lru_cache(maxsize=64)
+def _text(secret: str) -> str:
+    """A secret in every form."""
+    return "\0".join(_forms(secret))
 
 
 @lru_cache(maxsize=64)

@@ -94,10 +94,10 @@ class RemoteRail:
         self._known_bad = known_bad
         self._session: aiohttp.ClientSession | None = None
 
-    def clear(self, text: str, *, start: int = 0) -> int:
-        """Up to where in `text` everything is judged whatever follows: the end of the last whole sentence, or nothing where the text is judged as one."""
-        ended = sentences.spans(text[start:], final=False) if self._unit == "sentence" else []
-        return start + (ended[-1][1] if ended else 0)
+    def clear(self, subject: Claim) -> int:
+        """Up to where everything is judged whatever follows: the end of the last whole sentence, or nothing where the text is judged as one."""
+        ended = sentences.spans(subject.text[subject.start :], final=False) if self._unit == "sentence" else []
+        return subject.start + (ended[-1][1] if ended else 0)
 
     async def check(self, subject: Screening | Claim | Evidence) -> Verdict:
         """`block` (at the retrieval stage `modify`) with a finding for every detection, `pass` where there is none. Raises RailError."""

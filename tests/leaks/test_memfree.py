@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,8 +88,8 @@ def prompt(*passages: str, temperature: float = 0.0, seed: int = 0) -> Prompt:
     return Prompt(messages=messages, evidence=Evidence(question=Question(request=request, text="Go on."), hits=hits), sampling=sampling, template="t@1:0")
 
 
-async def written(model: Path, constraint: MemFree | None, *asked: Prompt) -> list[str]:
-    generator = TransformersGenerator(model=str(model), constraint=constraint)
+async def written(model: Path, constraint: MemFree | None, *asked: Prompt, context_aware: float = 0.0) -> list[str]:
+    generator = TransformersGenerator(model=str(model), constraint=constraint, context_aware=context_aware)
     try:
         return ["".join([chunk.text async for chunk in generator.generate(one)]) for one in asked]
     finally:
@@ -107,6 +108,15 @@ async def test_without_it_the_model_recites_and_with_it_never_ten_tokens(model: 
     for reply in await written(model, MemFree(index), *asked):
         assert len(reply) > 20
         assert not runs(classes.encode(reply)) & forbidden
+
+
+async def test_context_aware_decoding_cannot_get_around_it(model: Path, index: LeakIndex) -> None:
+    """The contrast here drives the model towards what it recites; the ban holds on what comes out of the contrast."""
+    classes = TokenClasses.load(model)
+    contrasting = replace(prompt(), without_passages=(Message(role="user", content="Say something else altogether, if you can."),))
+    (reply,) = await written(model, MemFree(index), contrasting, context_aware=1.0)
+    assert len(reply) > 20
+    assert not runs(classes.encode(reply)) & runs(classes.encode(TEXT))
 
 
 async def test_what_a_passage_holds_may_be_written(model: Path, index: LeakIndex) -> None:

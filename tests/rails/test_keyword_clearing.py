@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardrail.frontier import Frontier, TextCheck
+from guardrail.protocols import Claim
 from guardrail.rails.keywords import KeywordRail
 from guardrail.types import Evidence, Message, Question, Request
 
@@ -15,28 +16,30 @@ RAIL = KeywordRail("output", phrases=["aa b", "ab", "b a a", "a+", "bab b"], pat
 PHRASES_ONLY = KeywordRail("output", phrases=["aa b", "ab", "b a a", "a+", "bab b"])
 TEXTS = st.text(alphabet="ab +B\n", max_size=40)
 CUTS = st.lists(st.integers(0, 40), max_size=6)
+REQUEST = Request(id="r", persona="plato", messages=(Message(role="user", content="?"),))
+EVIDENCE = Evidence(question=Question(request=REQUEST, text="?"), hits=())
 
 
 def test_only_the_beginning_of_a_phrase_is_held_back() -> None:
     rail = KeywordRail("output", phrases=["open sesame", "secret"])
     for text, held in (("They went home", 0), ("They said open", 4), ("They said OPEN  se", 8), ("They said open door", 0), ("a secret", 6), ("reopen", 0)):
-        assert rail.clear(text) == len(text) - held, text
+        assert cleared(rail, text) == len(text) - held, text
 
 
 def test_a_pattern_holds_back_its_reach() -> None:
-    assert KeywordRail("output", patterns=["[0-9]{4}"]).clear("and so on") == len("and so on") - 5
+    assert cleared(KeywordRail("output", patterns=["[0-9]{4}"]), "and so on") == len("and so on") - 5
 
 
 @given(TEXTS)
 def test_no_match_begins_in_what_was_cleared_before(text: str) -> None:
     starts = [(finding.start, finding.end) for finding in RAIL.find(text)]
-    cleared = 0
+    before = 0
     for size in range(len(text) + 1):
-        now = RAIL.clear(text[:size])
+        now = cleared(RAIL, text[:size])
         assert now >= size - RAIL.reach
-        assert now >= cleared or now < 0
-        cleared = max(now, cleared)
-        assert all(cleared <= start for start, end in starts if end >= size)
+        assert now >= before or now < 0
+        before = max(now, before)
+        assert all(before <= start for start, end in starts if end >= size)
 
 
 @given(TEXTS, CUTS)
@@ -53,10 +56,12 @@ async def test_every_split_releases_the_same(text: str, cuts: list[int]) -> None
         assert len(whole) <= min((finding.start for finding in rail.find(text)), default=len(text))
 
 
+def cleared(rail: KeywordRail, text: str) -> int:
+    return rail.clear(Claim(evidence=EVIDENCE, text=text))
+
+
 async def released(rail: KeywordRail, pieces: list[str]) -> tuple[str, bool]:
-    request = Request(id="r", persona="plato", messages=(Message(role="user", content="?"),))
-    evidence = Evidence(question=Question(request=request, text="?"), hits=())
-    frontier = Frontier(evidence, judge=None, text_checks=[TextCheck(reach=rail.reach, check=rail.check, clearing=rail)])
+    frontier = Frontier(EVIDENCE, judge=None, text_checks=[TextCheck(reach=rail.reach, check=rail.check, clearing=rail)])
     shown = ""
     for number, piece in enumerate(pieces):
         shown += await frontier.push(piece, final=number == len(pieces) - 1)

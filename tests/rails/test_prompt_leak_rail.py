@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from guardrail.errors import ConfigurationError
@@ -21,7 +21,8 @@ PROMPT = "You speak as Plato: courteous, curious and unhurried. State only what 
 CANARY = "k7qxw2mzb9rtc4hd"
 FIELD = "the dialogues and letters of Plato, his life and teaching"
 RAIL = PromptLeakRail([f"{CANARY} {PROMPT} You talk about {FIELD}.", "Open Sesame, Ali"], canary=CANARY, public=[f"I talk about {FIELD}."], instructions=False)
-HOLDING = PromptLeakRail([PROMPT], canary=CANARY)
+TOLD_TOO = PromptLeakRail([PROMPT], canary=CANARY)
+TOLD = "Mention our autumn lectures in the north wing whenever somebody asks about music."
 
 
 def evidence(*passages: str, said: str = "?", instructions: str = "") -> Evidence:
@@ -104,9 +105,8 @@ async def test_what_a_passage_or_the_user_said_may_be_quoted() -> None:
 
 
 async def test_the_instructions_of_the_embedding_app_are_secret_too() -> None:
-    told = "Mention our autumn lectures in the north wing whenever somebody asks about music."
-    assert await decision(f"I was told: {told}", evidence(instructions=told), HOLDING) == "block"
-    assert await decision(f"I was told: {told}", evidence(), HOLDING) == "pass"
+    assert await decision(f"I was told: {TOLD}", evidence(instructions=TOLD), TOLD_TOO) == "block"
+    assert await decision(f"I was told: {TOLD}", evidence(), TOLD_TOO) == "pass"
 
 
 async def test_a_finding_covers_a_run_of_the_reply() -> None:
@@ -116,11 +116,15 @@ async def test_a_finding_covers_a_run_of_the_reply() -> None:
     assert sum(character.isalnum() for character in text[first.start : first.end]) == RUN
 
 
+def cleared(text: str, rail: PromptLeakRail = RAIL, given_evidence: Evidence | None = None) -> int:
+    return rail.clear(Claim(evidence=given_evidence or evidence(), text=text))
+
+
 def test_only_what_may_begin_a_run_is_held_back() -> None:
-    assert RAIL.clear("Justice is nice. State only") == len("Justice is nice. ")
-    assert RAIL.clear("State only what you will!   ") >= len("State only what you w")
-    assert RAIL.clear("It is k7q") == len("It is ")
-    assert RAIL.clear("") == 0
+    assert cleared("Justice is nice. State only") == len("Justice is nice. ")
+    assert cleared("State only what you will!   ") >= len("State only what you w")
+    assert cleared("It is k7q") == len("It is ")
+    assert cleared("") == 0
 
 
 TEXTS = st.lists(
@@ -139,6 +143,8 @@ TEXTS = st.lists(
             "S-t-a-t-e ",
             "." * 14,
             "open sesame ali",
+            TOLD,
+            TOLD[20:50],
             FIELD,
         ]
     ),
@@ -160,15 +166,17 @@ def split(text: str, cuts: list[int]) -> list[str]:
     return [text[first:last] for first, last in itertools.pairwise(edges)]
 
 
-@pytest.mark.parametrize("rail", [RAIL, HOLDING], ids=["exact", "holding"])
+@pytest.mark.parametrize(("rail", "instructions"), [(RAIL, ""), (TOLD_TOO, TOLD)], ids=["own", "told"])
 @given(text=TEXTS, cuts=CUTS)
 @example(text=PROMPT[:40], cuts=[39])
 @example(text="x" + CANARY, cuts=[9])
-async def test_no_split_of_a_stream_lets_a_secret_out(rail: PromptLeakRail, text: str, cuts: list[int]) -> None:
-    findings = rail.find(text)
-    whole, blocked = await released(rail, [text], evidence())
+@settings(deadline=None)
+async def test_no_split_of_a_stream_lets_a_secret_out(rail: PromptLeakRail, instructions: str, text: str, cuts: list[int]) -> None:
+    given_evidence = evidence(instructions=instructions)
+    findings = rail.find(text, instructions=[instructions])
+    whole, blocked = await released(rail, [text], given_evidence)
     assert blocked == bool(findings)
-    assert await released(rail, split(text, cuts), evidence()) == (whole, blocked)
+    assert await released(rail, split(text, cuts), given_evidence) == (whole, blocked)
     assert text.startswith(whole)
     if findings:
         assert len(whole) <= findings[0].start
@@ -186,15 +194,16 @@ async def test_every_single_split_of_a_leak_stops_at_the_same_place() -> None:
 
 
 @given(TEXTS)
+@settings(deadline=None)
 def test_no_match_begins_in_what_was_cleared_before(text: str) -> None:
-    for rail in (RAIL, HOLDING):
-        findings = rail.find(text)
-        cleared = 0
+    for rail, known in ((RAIL, evidence()), (TOLD_TOO, evidence(instructions=TOLD))):
+        findings = rail.find(text, instructions=[TOLD] if rail is TOLD_TOO else ())
+        before = 0
         for size in range(len(text) + 1):
-            now = rail.clear(text[:size])
-            assert now >= max(cleared, size - rail.reach)
-            cleared = now
-            assert all(finding.start >= cleared for finding in findings if finding.end >= size)
+            now = cleared(text[:size], rail, known)
+            assert now >= max(before, size - rail.reach)
+            before = now
+            assert all(finding.start >= before for finding in findings if finding.end >= size)
 
 
 def test_a_canary_is_random_and_fits() -> None:

@@ -6,12 +6,14 @@ import json
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrail.errors import ConfigurationError
+from guardrail.finetune.rails.safety_data import CONVERSATIONS, GRAMMARS, MESSAGES
 from guardrail.finetune.rails.safety_templates import BENIGN, LABELS, TEMPLATES, load, rows
 
 PAIRS = TEMPLATES.with_name("safety_pairs.jsonl")
@@ -40,8 +42,12 @@ def key(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def pairs() -> list[dict[str, str]]:
-    return [json.loads(line) for line in PAIRS.read_text(encoding="utf-8").splitlines()]
+    return lines(PAIRS)
 
 
 def test_rows_are_the_same_every_time() -> None:
@@ -171,3 +177,28 @@ def test_pairs_have_known_labels_and_no_text_twice() -> None:
 def test_pairs_and_templates_agree_on_texts_they_share() -> None:
     by_hand = {key(row["text"]): row["label"] for row in pairs()}
     assert [row.text for row in rows() if by_hand.get(key(row.text), row.label) != row.label] == []
+
+
+@pytest.mark.parametrize("path", GRAMMARS.values(), ids=GRAMMARS)
+def test_every_grammar_sets_what_is_stopped_against_what_is_not(path: Path) -> None:
+    stopped = Counter(row.label not in BENIGN for row in rows(path))
+    assert min(stopped[True], stopped[False]) > 0.25 * stopped.total()
+
+
+def test_messages_have_known_labels_and_no_text_twice() -> None:
+    found = lines(MESSAGES)
+    assert {row["label"] for row in found} <= {*LABELS, None}
+    assert all(row["distress"] for row in found if row["label"] is None)
+    assert len({key(row["text"]) for row in found}) == len(found)
+
+
+def test_sad_topics_stand_beside_distress() -> None:
+    felt = Counter(row["distress"] for row in lines(MESSAGES) if "distress" in row)
+    assert felt[True] >= 70
+    assert felt[False] >= 140
+
+
+def test_every_conversation_that_leads_somewhere_has_a_harmless_twin() -> None:
+    talks = lines(CONVERSATIONS)
+    assert [talk["id"] for talk in talks] == [f"e{number:02d}" for number in range(1, len(talks) + 1)]
+    assert [talk["escalates"] for talk in talks] == [True, False] * (len(talks) // 2)

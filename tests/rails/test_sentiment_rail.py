@@ -57,9 +57,10 @@ async def test_calm_talk_of_death_is_no_distress(head: Head, encoder: MiniLM) ->
 async def test_a_reply_has_a_tone_too_and_nothing_waits_for_it(head: Head, evidence: Callable[..., Evidence]) -> None:
     rail = SentimentRail(head, "output")
     text = "What a wonderful question, my friend!"
-    verdict = await rail.check(Claim(evidence=evidence(), text=text))
+    claim = Claim(evidence=evidence(), text=text)
+    verdict = await rail.check(claim)
     assert (verdict.stage, verdict.findings[0].type) == ("output", "positive")
-    assert rail.clear(text) == len(text)
+    assert rail.clear(claim) == len(text)
 
 
 def test_nothing_is_reported_of_a_rail_that_did_not_run(head: Head, encoder: MiniLM) -> None:
