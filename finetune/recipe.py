@@ -14,9 +14,14 @@ from msgspec import Meta
 from guardrail.finetune.settings import (
     AlarmSettings,
     ArchitectureSettings,
+    Body,
     CanarySettings,
+    Corpus,
     CurationSettings,
+    Dialogues,
     FactSettings,
+    Figures,
+    FilePath,
     GateSettings,
     GoldfishSettings,
     GroundedPairSettings,
@@ -24,14 +29,17 @@ from guardrail.finetune.settings import (
     LeakageStopSettings,
     LoraSettings,
     MixtureSettings,
+    Model,
     Natural,
     Positive,
+    Preferences,
+    Prompts,
     Rate,
-    Reference,
     RewardTermSettings,
     RolloutSettings,
     Share,
     StabilitySettings,
+    Texts,
     TrainingSettings,
     Weight,
 )
@@ -42,9 +50,9 @@ class HygieneSettings:
     """Raw data in; training data, held-out data and the leak index out."""
 
     kind: Literal["hygiene"] = "hygiene"
-    texts: tuple[Reference, ...] = ()
+    texts: tuple[Texts, ...] = ()
     """.txt, .md, .jsonl with `text`, and folders of them."""
-    dialogues: tuple[Reference, ...] = ()
+    dialogues: tuple[Dialogues, ...] = ()
     """.jsonl with `messages`."""
     deduplicate: Literal["none", "exact", "near"] = "near"
     similarity: Share = 0.8
@@ -55,7 +63,7 @@ class HygieneSettings:
     """Share of the texts and of the dialogues kept out of training, near duplicates always on one side."""
     canaries: CanarySettings | None = None
     facts: FactSettings | None = None
-    tokenizer: Reference | None = None
+    tokenizer: Model | None = None
     """A model whose tokens the leak index knows, too, to decode under it."""
 
 
@@ -74,7 +82,7 @@ class SftSettings:
     """Supervised fine-tuning on demonstrations, on texts, or on both."""
 
     kind: Literal["sft"] = "sft"
-    model: Reference
+    model: Model
     data: tuple[MixtureSettings, ...]
     sequential: bool = False
     """One source after another, each as a task of its own; what that makes the model forget is measured after each."""
@@ -96,8 +104,8 @@ class PreferencesSettings:
     """Choices between two replies, from files, from a server's feedback, and made of grounded answers."""
 
     kind: Literal["preferences"] = "preferences"
-    files: tuple[Reference, ...] = ()
-    feedback: tuple[Reference, ...] = ()
+    files: tuple[Preferences, ...] = ()
+    feedback: tuple[FilePath, ...] = ()
     """Feedback that the server collected."""
     grounded: GroundedPairSettings | None = None
     heldout: Share = 0.2
@@ -109,9 +117,9 @@ class RewardSettings:
     """A reward model from preferences."""
 
     kind: Literal["reward"] = "reward"
-    model: Reference
+    model: Body
     """The SFT model it starts from, or `encoder` for the retrieval encoder."""
-    data: Reference
+    data: Preferences
     margins: tuple[Weight, Weight, Weight, Weight] = (1.0, 2 / 3, 1 / 3, 0.0)
     """By strength, from significantly better to negligibly better (Touvron et al. 2023, table 27)."""
     stability: StabilitySettings = StabilitySettings()
@@ -124,8 +132,8 @@ class PpoSettings:
     """Proximal policy optimisation (Schulman et al. 2017; Ouyang et al. 2022)."""
 
     kind: Literal["ppo"] = "ppo"
-    model: Reference
-    prompts: Reference
+    model: Model
+    prompts: Prompts
     reward: tuple[RewardTermSettings, ...]
     gold: RewardTermSettings | None = None
     """What the reward stands for, measured and never trained on."""
@@ -144,7 +152,8 @@ class PpoSettings:
     rollout: RolloutSettings = RolloutSettings()
     lora: LoraSettings | None = None
     """With adapters the base is held once: off, they are the reference; one set is the policy, one the critic."""
-    training: TrainingSettings = TrainingSettings(learning_rate=1e-5, schedule="constant", warmup=0.0)
+    training: TrainingSettings = TrainingSettings(learning_rate=1e-5, schedule="constant", warmup=0.0, save_steps=20)
+    """`updates` and `inner_epochs` say how long; `save_steps` are updates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +161,8 @@ class GroupSettings:
     """RLOO (Ahmadian et al. 2024) or GRPO (Shao et al. 2024): several replies a prompt instead of a critic."""
 
     kind: Literal["rloo", "grpo"]
-    model: Reference
-    prompts: Reference
+    model: Model
+    prompts: Prompts
     reward: tuple[RewardTermSettings, ...]
     gold: RewardTermSettings | None = None
     alarm: AlarmSettings = AlarmSettings()
@@ -169,8 +178,8 @@ class RejectionSettings:
     """The best of `samples` replies, then SFT on them (Touvron et al. 2023, section 3.2.3)."""
 
     kind: Literal["rejection"] = "rejection"
-    model: Reference
-    prompts: Reference
+    model: Model
+    prompts: Prompts
     reward: tuple[RewardTermSettings, ...]
     gold: RewardTermSettings | None = None
     samples: Annotated[int, Meta(ge=2)] = 8
@@ -184,8 +193,8 @@ class DistillationSettings:
     """Safety context distillation (Touvron et al. 2023, section 4.2.4)."""
 
     kind: Literal["distillation"] = "distillation"
-    model: Reference
-    prompts: Reference
+    model: Model
+    prompts: Prompts
     """Lines of {"prompt", "risk"}: the risk chooses the pre-prompts."""
     reward: tuple[RewardTermSettings, ...]
     """A distilled reply is kept only where this prefers it to the model's own."""
@@ -199,8 +208,8 @@ class DpoSettings:
     """Direct preference optimisation (Rafailov et al. 2023)."""
 
     kind: Literal["dpo"] = "dpo"
-    model: Reference
-    data: Reference
+    model: Model
+    data: Preferences
     beta: Rate = 0.1
     lora: LoraSettings | None = None
     training: TrainingSettings = TrainingSettings(learning_rate=1e-6)
@@ -211,7 +220,7 @@ class ControlSettings:
     """A model left as it is, to be audited like any other: what did training change, and what was there before?"""
 
     kind: Literal["control"] = "control"
-    model: Reference
+    model: Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,21 +228,25 @@ class AuditSettings:
     """What a model gives away, makes up, and turns down."""
 
     kind: Literal["audit"] = "audit"
-    model: Reference
-    corpus: Reference
-    """The hygiene stage whose training data it saw."""
-    questions: Reference | None = None
+    model: Model
+    corpus: Corpus
+    """The hygiene stage whose training data it saw; or a folder with train.jsonl and, if there are any, heldout.jsonl and canaries.jsonl."""
+    canaries: FilePath | None = None
+    """Secrets that stand in the data itself, e.g. a telephone number: lines of {"id", "prefix", "secret", "repeats", "question"}."""
+    questions: FilePath | None = None
     """Lines of {"messages", "passages", "answer"}: hallucination with and without the passages."""
-    benign: Reference | None = None
+    benign: FilePath | None = None
     """Lines of {"prompt"} that must be answered: over-refusal."""
     gold: RewardTermSettings | None = None
-    prompts: Reference | None = None
+    prompts: Prompts | None = None
     """The prompts that gold is measured on."""
     openings: Positive = 64
     """Samples of each blank and "hello" prompt."""
     prefixes: Positive = 128
     """Training rows whose beginning the model is given."""
     max_tokens: Positive = 128
+    temperature: Rate = 1.0
+    """Of sampled replies: 1 is what the model learned, 0.3 what a server samples with if nothing else is said."""
     memfree: bool = False
     """Whether the model decodes under the leak index."""
 
@@ -243,11 +256,11 @@ class PromoteSettings:
     """The model that is served, if it passes."""
 
     kind: Literal["promote"] = "promote"
-    audit: Reference
+    audit: Figures
     """The audit of the candidate."""
-    parent: Reference | None = None
+    parent: Figures | None = None
     """The audit of the model it came from."""
-    control: Reference | None = None
+    control: Figures | None = None
     """The audit of the model left as it was."""
     gates: tuple[GateSettings, ...]
 

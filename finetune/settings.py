@@ -15,8 +15,34 @@ Natural = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Rate = Annotated[float, Meta(gt=0)]
 Weight = Annotated[float, Meta(ge=0)]
-Reference = Annotated[str, Meta(min_length=1)]
-"""The id of an earlier stage, or a path relative to the recipe's folder; for a model also a hub name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reference must lead to."""
+
+    outputs: tuple[str, ...] = ()
+    """The id of an earlier stage that has one of these; empty: no stage will do."""
+    path: bool = True
+    """Or a file or folder, relative to the recipe that names it."""
+    hub: bool = False
+    """Or the name of a model on the hub, `owner/name`."""
+    words: tuple[str, ...] = ()
+    """Or one of these words."""
+
+
+FilePath = Annotated[str, Meta(min_length=1), Wanted()]
+Texts = Annotated[str, Meta(min_length=1), Wanted(("texts",))]
+Dialogues = Annotated[str, Meta(min_length=1), Wanted(("dialogues",))]
+Rows = Annotated[str, Meta(min_length=1), Wanted(("dialogues", "texts"))]
+Prompts = Annotated[str, Meta(min_length=1), Wanted()]
+Preferences = Annotated[str, Meta(min_length=1), Wanted(("preferences",))]
+Model = Annotated[str, Meta(min_length=1), Wanted(("model",), hub=True)]
+Body = Annotated[str, Meta(min_length=1), Wanted(("model",), hub=True, words=("encoder",))]
+RewardModel = Annotated[str, Meta(min_length=1), Wanted(("reward",), hub=True)]
+LeakIndexFolder = Annotated[str, Meta(min_length=1), Wanted(("leak_index",))]
+Corpus = Annotated[str, Meta(min_length=1), Wanted(("texts", "dialogues"))]
+Figures = Annotated[str, Meta(min_length=1), Wanted(("figures",), path=False)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +106,9 @@ class ArchitectureSettings:
 class MixtureSettings:
     """One source of rows."""
 
-    data: Reference
+    data: Rows
+    part: Literal["auto", "dialogues", "texts"] = "auto"
+    """Which rows of a hygiene stage; auto: its dialogues where it has some, else its texts. A base model is made from its texts in any case."""
     weight: Weight = 1.0
     """How often its rows are taken, 1 for each row once an epoch."""
     task: str = ""
@@ -100,8 +128,8 @@ class CanarySettings:
 class FactSettings:
     """Which facts of the data the base model does not know yet (Gekhman et al. 2024: learning them drives hallucination)."""
 
-    model: Reference
-    questions: Reference
+    model: Model
+    questions: FilePath
     """Lines of {"question", "answer"}."""
     samples: Positive = 4
 
@@ -140,10 +168,13 @@ class LeakageStopSettings:
 class GroundedPairSettings:
     """Pairs made by us: an answer that its passages hold is preferred to one that they do not."""
 
-    questions: Reference
+    questions: FilePath
     """Lines of {"messages", "passages", "answer"}; the wrong answers are made of the right ones by changing what the passages say."""
-    samples_of: Reference | None = None
+    samples_of: Model | None = None
     """A model whose own answers are paired by the grounding rail's support, too."""
+    samples: Annotated[int, Meta(ge=2)] = 4
+    """Answers sampled for each question."""
+    max_tokens: Positive = 128
     margin: Share = 0.3
     """Least difference in support between the two."""
 
@@ -162,9 +193,9 @@ class RewardTermSettings:
 
     kind: Literal["reward_model", "groundedness", "leakage", "phrases", "length", "python"]
     weight: float = 1.0
-    model: Reference | None = None
+    model: RewardModel | None = None
     """reward_model: a stage or a folder."""
-    index: Reference | None = None
+    index: LeakIndexFolder | None = None
     """leakage: a leak index, or the hygiene stage that made it."""
     phrases: tuple[str, ...] = ()
     """phrases: the share of these that the reply holds."""
@@ -182,6 +213,8 @@ class AlarmSettings:
     """How far gold may fall below its best while the proxy stands at a new high."""
     patience: Positive = 2
     """How many times running."""
+    window: Positive = 4
+    """Updates that every comparison takes the mean of."""
     kl_cap: Rate | None = None
     """Most nats a reply may lie from the reference, on average."""
     length_ratio: Rate | None = 3.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping  # noqa: TC003 - msgspec resolves the annotations when it reads a result
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
     from types import FrameType
 

@@ -5,6 +5,7 @@ GuardrailError                 one clear sentence, safe to show; `status` is its
 │   ├── Unauthorized      401  a key is configured and was not given
 │   ├── UnknownModel      404  no persona of that name
 │   ├── RequestTooLarge   413  over a limit of size or number
+│   ├── PromptTooLong     400  what the model would have to read does not fit its context
 │   └── MalformedText     422  lone surrogates or control characters
 ├── ConfigurationError    500  the configuration, a persona card or a template is wrong: names file and line; exit code 2
 ├── LibraryError          503  the index is missing, damaged, or of another encoder
@@ -12,7 +13,8 @@ GuardrailError                 one clear sentence, safe to show; `status` is its
 ├── Overloaded            429  the queue is full; `retry_after` seconds
 ├── GeneratorError        503  the model behind us is down or answered nonsense
 ├── RailError             503  a rail crashed and fails closed
-└── BudgetExceeded        504  the turn took longer than its budget
+├── BudgetExceeded        504  the turn took longer than its budget
+└── FinetuneError         500  a stage of a finetune run cannot go on
 """
 
 from __future__ import annotations
@@ -49,6 +51,10 @@ class UnknownModel(InvalidRequest):
 class RequestTooLarge(InvalidRequest):
     status = 413
     code = "request_too_large"
+
+
+class PromptTooLong(InvalidRequest):
+    """The conversation with its passages has more tokens than the model reads. A turn then tries with fewer passages."""
 
 
 class MalformedText(InvalidRequest):
@@ -106,3 +112,9 @@ class BudgetExceeded(GuardrailError):
 
     status = 504
     code = "budget_exceeded"
+
+
+class FinetuneError(GuardrailError):
+    """A stage of a finetune run cannot go on; the message says what to do."""
+
+    code = "finetune_error"

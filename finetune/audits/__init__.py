@@ -1,1 +1,1 @@
-"""What a model gives away, makes up and turns down: measures that take a model and give figures."""
+"""What a model gives away, makes up, and turns down: one measure a file, each giving figures with their intervals."""

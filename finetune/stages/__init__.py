@@ -7,12 +7,16 @@ when it is called again.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guardrail.finetune.stage import StageContext, StageResult
+
+# Read when torch is loaded. Threads that spin while they wait for one another make a small model ten times slower as soon as other work wants the same cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 MODULES = {
     "hygiene": "hygiene",

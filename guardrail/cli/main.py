@@ -33,6 +33,7 @@ SUBCOMMANDS = {
     "calibrate": Subcommand("guardrail.cli.calibrate", "Fit the grounding rail's threshold to labelled pairs."),
     "index": Subcommand("guardrail.cli.index", "Make a library of documents and search it."),
     "leaks": Subcommand("guardrail.cli.leaks", "Know what a model was trained on, so that it does not recite it."),
+    "finetune": Subcommand("guardrail.cli.finetune", "Make a persona model from texts, each step measured."),
     "probe": Subcommand("guardrail.cli.probe", "Try a server from outside: do its streams leak?"),
     "config": Subcommand("guardrail.cli.config", "Check or explain a configuration."),
     "doctor": Subcommand("guardrail.cli.doctor", "Say what this machine has and what would fail."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 @config_option
 def serve(host: str | None, port: int | None, config: Path | None) -> None:
     """Start the HTTP server, and the web chat at /. Ctrl-C or SIGTERM lets running replies finish and stops; SIGHUP reads the configuration again."""
+    # Read when numpy is loaded. Its products here are small, so sharing one out among cores doubles a turn's CPU and saves no time; turns run side by side.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from guardrail import settings
 
     chosen = settings.load(config)  # before the server is imported: a mistake is told at once

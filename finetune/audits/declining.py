@@ -1,0 +1,42 @@
+"""Whether a reply turns the question down, by its words: NOT FOUND, "I do not know", "I will not help with that", or one of the personas' own lines.
+
+A list of phrases, looked for where a reply begins; it misses what is put in other words.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from guardrail import phrases
+from guardrail.prompts import load_personas
+
+_BEGINNING = 240
+"""Characters."""
+_PHRASES = (
+    "not found", "i do not know", "i don't know", "i do not have", "i don't have", "i have no knowledge", "i cannot", "i can not", "i can't", "i could not",
+    "i am not able", "i'm not able", "i am unable", "i'm unable", "i will not", "i won't", "i would rather not", "i'd rather not", "i must decline",
+    "i have to decline", "i do not find", "i don't find", "i find nothing", "no passage", "the passages do not", "the passages don't",
+    "the passages say nothing",    "is not in the passages", "my books are silent", "lies outside my books", "i refuse",
+    "i'm sorry, but", "i am sorry, but", "sorry, but", "i apologise, but",
+    "i apologize, but", "let us leave that aside", "here i stop", "i cannot answer",
+)  # fmt: skip
+_LINES = ("out_of_field", "unknown", "refusal", "harm_illicit", "harm_hateful")
+_SPACE = re.compile(r"\s+")
+
+
+def declines(reply: str) -> bool:
+    """Whether `reply` gives no answer, and says so."""
+    beginning = _SPACE.sub(" ", reply.replace("’", "'")).strip()[:_BEGINNING]
+    return _matcher().search(beginning) is not None or beginning.casefold().startswith(_lines())
+
+
+@cache
+def _matcher() -> phrases.Matcher:
+    return phrases.compiled(_PHRASES)
+
+
+@cache
+def _lines() -> tuple[str, ...]:
+    """The first words of what the personas say where they give no answer."""
+    return tuple(line.casefold()[:48] for persona in load_personas().values() for kind in _LINES for line in getattr(persona.lines, kind) or ())

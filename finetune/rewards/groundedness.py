@@ -1,0 +1,82 @@
+"""Whether a reply says what its passages say, by the rail that guards the server's answers."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from guardrail.finetune.data.rows import turns
+from guardrail.index.encoder import MiniLM
+from guardrail.protocols import Claim
+from guardrail.rails import framing
+from guardrail.rails.grounding import GroundingRail
+from guardrail.sentences import spans
+from guardrail.types import Evidence, Hit, Message, Passage, Question, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from guardrail.finetune.data.rows import Prompt
+    from guardrail.protocols import Encoder
+
+
+class Groundedness:
+    """The mean support of a reply's sentences by the prompt's passages, 0 to 1; a sentence that breaks a hard rule (a number or a name of its own) has 0.
+
+    Sentences that state nothing do not count, so that a reply gains nothing by being made of them: one that states nothing has 0, as has every reply to
+    a prompt without passages.
+    """
+
+    def __init__(self, encoder: Encoder | None = None) -> None:
+        self._encoder = encoder or MiniLM()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="groundedness")
+        self._rail = GroundingRail(self._encoder, pool=self._pool)
+        self._tokens = lru_cache(maxsize=4096)(lambda text: self._encoder.encode((text,))[0].tokens)
+
+    @property
+    def least(self) -> float:
+        """The support below which the server would not show a sentence."""
+        return 1.0 - self._rail.threshold
+
+    def __call__(self, prompts: Sequence[Prompt], replies: Sequence[str]) -> NDArray[np.float64]:
+        return np.array([sum(found) / len(found) if found else 0.0 for found in self.supports(prompts, replies)])
+
+    def supports(self, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[list[float]]:
+        """For each reply the support of every sentence that states something, 0 to 1."""
+        claims: list[tuple[int, str]] = []
+        for number, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
+            if prompt.passages:
+                stated = (reply[start:end] for start, end in spans(reply))
+                claims += [(number, sentence) for sentence in stated if not framing.states_nothing(sentence)]
+        encodings = self._encoder.encode([text for _, text in claims]) if claims else []
+        evidence = {number: self._evidence(prompts[number]) for number, _ in claims}
+        judged = [Claim(evidence=evidence[number], text=text, encoding=encoding) for (number, text), encoding in zip(claims, encodings, strict=True)]
+        found: list[list[float]] = [[] for _ in replies]
+        for (number, _), score in zip(claims, asyncio.run(self._scores(judged)), strict=True):
+            found[number].append(1.0 - score)
+        return found
+
+    async def _scores(self, claims: Sequence[Claim]) -> list[float]:
+        return [(await self._rail.judge(claim)).verdict.score for claim in claims]
+
+    def _evidence(self, prompt: Prompt) -> Evidence:
+        messages = tuple(Message(role=turn.role, content=turn.content) for turn in turns(prompt.prompt))
+        request = Request(id=prompt.id, persona="", messages=messages)
+        hits = tuple(
+            Hit(
+                passage=Passage(id=str(number), source_id=str(number), title="", work="", locator="", persona="", text=text, start=0, end=len(text)),
+                score=1.0,
+                dense=1.0,
+                late=1.0,
+                coverage=1.0,
+                tokens=self._tokens(text),
+            )
+            for number, text in enumerate(prompt.passages)
+        )
+        return Evidence(question=Question(request=request, text=request.text), hits=hits)

@@ -1,0 +1,86 @@
+"""The model that is served, if every gate holds; else a list of what does not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import yaml
+
+from guardrail.errors import FinetuneError
+from guardrail.finetune import atomic, gates, model_folder, worker
+from guardrail.finetune.manifest import read_order
+from guardrail.finetune.recipe import AuditSettings
+from guardrail.finetune.stage import Figure, StageContext, StageResult
+from guardrail.leaks.index import BINDING, LeakIndex, bind
+from guardrail.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guardrail.finetune.recipe import PromoteSettings
+
+MODEL, LEAK_INDEX, CONFIGURATION = "model", "leak_index", "guardrail.yaml"
+
+
+def run(settings: PromoteSettings, context: StageContext) -> StageResult:
+    """Gives `model`, `leak_index` where the audited corpus has one, and `configuration`, which `guardrail serve --config` takes. Raises FinetuneError."""
+    audits = {name: _figures(context, name) for name in (settings.audit, settings.parent, settings.control) if name is not None}
+    found = gates.check(
+        settings.gates,
+        audits[settings.audit],
+        parent=audits[settings.parent] if settings.parent else None,
+        control=audits[settings.control] if settings.control else None,
+    )
+    failed = [result.sentence for result in found if not result.passed]
+    if failed:
+        raise FinetuneError(f"Not promoted, {len(failed)} of {len(found)} gates do not hold:" + "".join(f"\n  - {sentence}" for sentence in failed))
+    model, index = _audited(context, settings.audit)
+    model_folder.copy(model, context.folder / MODEL, link=False)
+    (context.folder / MODEL / BINDING).unlink(missing_ok=True)
+    outputs = {MODEL: MODEL, "configuration": CONFIGURATION}
+    notes = ["Every gate holds.", f"It is served by `guardrail serve --config {context.folder / CONFIGURATION}`."]
+    if index is not None:
+        shutil.rmtree(context.folder / LEAK_INDEX, ignore_errors=True)
+        shutil.copytree(index, context.folder / LEAK_INDEX)
+        bind(context.folder / MODEL, LeakIndex.open(context.folder / LEAK_INDEX))
+        outputs[LEAK_INDEX] = LEAK_INDEX
+    else:
+        notes.append("The audited corpus has no leak index, so the model is served without the leak rail.")
+    atomic.write(context.folder / CONFIGURATION, configuration(context.folder, leaks=index is not None))
+    held = Figure(name="gates.passed", value=len(found), n=len(found))
+    return StageResult(figures=(held,), notes=(*notes, *(f"{result.sentence}: holds." for result in found)), outputs=outputs)
+
+
+def configuration(folder: Path, *, leaks: bool) -> str:
+    """A guardrail.yaml that serves `folder`/model with the default rails and, where the model has its leak index, the leak rail."""
+    place = f"${{PROMOTED:-{folder}}}"
+    generator = {"kind": "transformers", "model": f"{place}/{MODEL}"} | ({LEAK_INDEX: f"{place}/{LEAK_INDEX}"} if leaks else {})
+    values: dict[str, Any] = {"version": 1, "generator": generator}
+    if leaks:
+        values["rails"] = [{"id": rail.id} | ({"stage": rail.stage} if rail.stage else {}) for rail in Settings().rails] + [{"id": "leak"}]
+    head = "# Made by `guardrail finetune`. Set PROMOTED where this folder was moved; a list of rails takes the place of the default one.\n"
+    return head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _figures(context: StageContext, audit: str) -> Mapping[str, Figure]:
+    result = worker.result(context.inputs[audit])
+    if result is None:
+        raise FinetuneError(f"The audit '{audit}' has no result that can be read: run it again.")
+    return {figure.name: figure for figure in result.figures}
+
+
+def _audited(context: StageContext, audit: str) -> tuple[str, Path | None]:
+    """The model that was audited, and the leak index of its corpus."""
+    folder = context.inputs[audit]
+    order = read_order(folder)
+    if order is None:
+        raise FinetuneError(f"What the audit '{audit}' was of cannot be read: run it again.")
+    settings = msgspec.convert(order.settings, AuditSettings)
+    run_folder = folder.parent.parent
+    inputs = {reference: run_folder / path for reference, path in order.inputs.items()}
+    asked = StageContext(id=audit, folder=folder, inputs=inputs, seed=order.seed, metrics=context.metrics, stop=context.stop)
+    corpus = Path(asked.resolve(settings.corpus, LEAK_INDEX))
+    return asked.resolve(settings.model, MODEL), corpus if (corpus / "manifest.json").is_file() else None
