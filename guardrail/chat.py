@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from guardrail import conversation
 from guardrail.drafting import again, written
 from guardrail.enforcement import EnforcedJudge, EnforcedRail, check_wishes, enforced, tighten
-from guardrail.errors import UnknownModel
+from guardrail.errors import PromptTooLong, UnknownModel
 from guardrail.faults import fault_verdict
 from guardrail.frontier import Frontier, TextCheck
 from guardrail.masking import mask, restored
-from guardrail.protocols import Clearing, Prompt, Query
+from guardrail.protocols import Clearing, Deciding, Prompt, Query
 from guardrail.rails.limits import plain
 from guardrail.reading import Reader, check_all
 from guardrail.refusal import refused_for
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from guardrail.rails.vault import Vault
     from guardrail.reading import Reading
     from guardrail.settings import Consequence, Settings
-    from guardrail.types import Encoding, Event, Reply, Request, Usage, Verdict
+    from guardrail.types import Encoding, Event, Message, Reply, Request, Usage, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +97,12 @@ class Chat:
 
     async def reply(self, request: Request) -> Reply:
         """The whole reply. Raises GuardrailError; a refusal is a value."""
+        reply: Reply | None = None
         async with aclosing(self._turn(request, whole=True)) as events:
             async for event in events:
-                if not isinstance(event, Delta):
-                    return event
-        raise AssertionError("a stream ends with a reply")
+                reply = event if not isinstance(event, Delta) else None
+        assert reply is not None, "a stream ends with a reply"
+        return reply
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Deltas that every rail has cleared, then exactly one reply whose text they join to. Raises GuardrailError."""
@@ -171,8 +172,8 @@ class Chat:
     async def answer(self, evidence: Evidence, parts: Parts, clock: _Clock, *, whole: bool = False) -> AsyncGenerator[Event, None]:
         """Evidence to Answer, Abstention or Refusal: write a draft and verify it as it comes.
 
-        A draft that goes wrong before anything of it was shown is written once more, sampled otherwise, or with a word on what was wrong where a rail asks for
-        that; then the fallback writes, where there is one.
+        Where the prompt is too long for the model, it is asked with fewer passages. A draft that goes wrong before anything of it was shown is written once
+        more, sampled otherwise, or with a word on what was wrong where a rail asks for that; then the fallback writes, where there is one.
 
         `whole` says that nobody looks at the deltas.
         """
@@ -185,30 +186,37 @@ class Chat:
             evidence=evidence,
             sampling=self._sampling(request.sampling),
             template=parts.template.reference,
-            # A judge works on the first sentences while the next are written; without one, reading a draft piece by piece only costs time.
-            stream=not whole or judge is not None,
+            # A judge works on a model's first sentences while the next are written; where nothing is waited for, reading a draft piece by piece costs time.
+            stream=not whole or (judge is not None and not getattr(parts.generator, "verbatim", False)),
+            without_passages=self._without_passages(persona, evidence, parts),
         )
         verdicts = evidence.verdicts
         attempts = [(parts.generator, prompt)]
         second_chance = True
         if parts.fallback is not None:
-            attempts.append((parts.fallback, prompt))
+            attempts.append((parts.fallback, replace(prompt, stream=not whole)))
         while attempts:
             generator, asked = attempts.pop(0)
             frontier = Frontier(evidence, judge=judge.judge if judge else None, text_checks=text_checks, unsupported=unsupported)
             usage: Usage | None = None
             fault: Fault | None = None
-            async with aclosing(written(generator, asked, parts.template.hidden)) as pieces:
-                async for piece in pieces:
-                    clock.lap("write")
-                    usage = piece.usage or usage
-                    fault = piece.fault
-                    cleared = await frontier.push(piece.text, final=piece.final)
-                    clock.lap("verify")
-                    if cleared:
-                        yield Delta(text=cleared)
-                    if frontier.blocked or frontier.not_found:
-                        break
+            try:
+                async with aclosing(written(generator, asked, parts.template.hidden)) as pieces:
+                    async for piece in pieces:
+                        clock.lap("write")
+                        usage = piece.usage or usage
+                        fault = piece.fault
+                        cleared = await frontier.push(piece.text, final=piece.final, broken=fault is not None and fault.breaks_sentence)
+                        clock.lap("verify")
+                        if cleared:
+                            yield Delta(text=cleared)
+                        if frontier.blocked or frontier.not_found:
+                            break
+            except PromptTooLong:
+                attempts[:0] = [(generator, shorter) for shorter in self._shorter(asked, persona, parts)]
+                if not attempts:
+                    raise
+                continue
             verdicts += tuple(frontier.verdicts)
             if fault is not None:
                 verdicts += (fault_verdict(fault),)
@@ -255,6 +263,19 @@ class Chat:
             known = ", ".join(sorted(self.parts.personas))
             raise UnknownModel(f"There is no persona of that name; the personas are: {known}.", param="model") from None
 
+    def _shorter(self, prompt: Prompt, persona: Persona, parts: Parts) -> tuple[Prompt, ...]:
+        """The prompt without the last of its passages, or nothing where it has but one."""
+        if len(prompt.evidence.hits) < 2:
+            return ()
+        evidence = replace(prompt.evidence, hits=prompt.evidence.hits[:-1])
+        return (replace(prompt, messages=parts.template.render(persona=persona, evidence=evidence, canary=parts.canary), evidence=evidence),)
+
+    def _without_passages(self, persona: Persona, evidence: Evidence, parts: Parts) -> tuple[Message, ...]:
+        """The messages to contrast with, where the generator does that."""
+        if not self.settings.generator.context_aware or not evidence.hits:
+            return ()
+        return parts.template.render(persona=persona, evidence=replace(evidence, hits=()), canary=parts.canary)
+
     def _refusal(self, persona: Persona, request: Request, verdicts: Iterable[Verdict]) -> str:
         """The persona's no, in the words for the gravest thing that was found; someone in distress is told where to turn."""
         kind = refused_for(verdicts)
@@ -292,6 +313,7 @@ def _text_checks(rails: Iterable[EnforcedRail]) -> tuple[TextCheck, ...]:
             check=rail.check,
             clearing=rail.rail if isinstance(rail.rail, Clearing) else None,
             consequence=(rail.consequence or "block") if rail.enforced else "block",
+            decide=rail.rail.decide if rail.decision is None and isinstance(rail.rail, Deciding) else None,
         )
         for rail in rails
     )

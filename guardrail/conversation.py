@@ -27,6 +27,12 @@ _OPENING = re.compile(
 )
 _EXPLETIVE_IT = re.compile(r"\bit\b(?=\s+(?:\w+\s+){0,4}(?:to|that|for)\s+\w)", re.IGNORECASE)
 _JOINS = re.compile(r"\s*(?:and|but|so|then|or)\b", re.IGNORECASE)
+_FRAME = re.compile(
+    r"""\A\s*(?:(?:please|can\ you|could\ you|tell\ me|explain|describe)\s+)*(?:(?:what|who|which|how|why|when|where)\b)?\s*
+    (?:(?:is|are|was|were|do|does|did|should|can|happened|to)\b\s*)?(?:you\b\s*)?(?:tell\ me\ about|about\b)?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What makes a question of a topic: "What is", "Can you tell me about"."""
 _MOST_CONTENT_WORDS = 4
 _LONGEST_CHAIN = 4
 
@@ -47,12 +53,17 @@ def is_follow_up(text: str) -> bool:
 
 
 def standalone(messages: Sequence[Message]) -> str:
-    """The last message as it can be understood alone: a follow-up is put behind the question it follows, as the user wrote them."""
+    """The last message as it can be understood alone: behind a follow-up stands, in brackets, what the questions that it follows were about.
+
+    The message itself always comes first, as the user wrote it: put behind the earlier question, it would mostly find that question's passage again.
+    """
     asked = [message.content.strip() for message in messages if message.role == "user"]
-    parts = [asked[-1]]
+    topics: list[str] = []
+    current = asked[-1]
     for earlier in reversed(asked[:-1][-_LONGEST_CHAIN:]):
-        if not is_follow_up(parts[0]):
+        if not is_follow_up(current):
             break
-        if earlier:
-            parts.insert(0, earlier)
-    return " ".join(parts)
+        current = earlier or current
+        if earlier and (topic := _FRAME.sub("", earlier).strip(" ?.!")):
+            topics.insert(0, topic)
+    return f"{asked[-1]} ({'; '.join(topics)})" if topics else asked[-1]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from guardrail.faults import Fault
     from guardrail.protocols import Generator, Prompt
-    from guardrail.types import Usage
+    from guardrail.types import Message, Usage
 
 _REWRITE = "Your last answer stated things that the passages do not say. Answer again, and state only what the passages say."
 _WARMER = 0.4
@@ -59,7 +59,11 @@ def again(prompt: Prompt, *, rewrite: bool) -> Prompt:
     sampling = prompt.sampling
     warmer = min(1.0, (sampling.temperature or 0.0) + _WARMER)
     seed = None if sampling.seed is None else sampling.seed + 1
-    messages = prompt.messages
+    messages, without = prompt.messages, prompt.without_passages
     if rewrite:
-        messages = (*messages[:-1], replace(messages[-1], content=f"{messages[-1].content}\n\n{_REWRITE}"))
-    return replace(prompt, messages=messages, sampling=replace(sampling, temperature=warmer, seed=seed))
+        messages, without = _asking_to_rewrite(messages), _asking_to_rewrite(without)
+    return replace(prompt, messages=messages, without_passages=without, sampling=replace(sampling, temperature=warmer, seed=seed))
+
+
+def _asking_to_rewrite(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    return (*messages[:-1], replace(messages[-1], content=f"{messages[-1].content}\n\n{_REWRITE}")) if messages else ()

@@ -208,6 +208,7 @@ def _generator(chosen: GeneratorSettings, quotation: Quotation | None, leak_inde
             quantize=chosen.quantize,
             batch=chosen.batch,
             timeout_seconds=chosen.timeout_seconds,
+            context_aware=chosen.context_aware,
             constraint=constraint,
         )
     if quotation is None:

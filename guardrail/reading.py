@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from guardrail import conversation
 from guardrail.enforcement import enforced
 from guardrail.errors import RailError
-from guardrail.normal import normalise, readings
+from guardrail.normal import joined, normalise, readings
 from guardrail.protocols import Screening
 from guardrail.rails.courtesy import courtesy
 from guardrail.rails.limits import check_request
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Encode = Callable[[Sequence[str]], Awaitable[list[Encoding]]]
 
+_PIECES_WITHIN = 16_000
+"""How many characters of the user's last messages are searched for the pieces of one payload."""
 _GRAVITY: tuple[Decision, ...] = ("pass", "modify", "abstain", "block")
 
 
@@ -69,8 +71,8 @@ class Reader:
             if kind == "blank" or not every:
                 return Reading(said=said, text=said, courtesy="smalltalk" if kind == "pleasantry" else kind, intent=plainly)
         whole = conversation.standalone(request.messages)
-        shown, hidden = normalise(whole), readings(whole)
-        place = _Place(request.text, whole)
+        shown, hidden = normalise(whole), (*readings(whole), *_in_pieces(request))
+        place = _Place(request.text)
         cheap = tuple(rail for rail in rails if "encoding" not in rail.rail.needs)
         costly = tuple(rail for rail in rails if "encoding" in rail.rail.needs)
         views = [shown, *hidden]
@@ -115,14 +117,24 @@ async def check_all(rails: tuple[EnforcedRail, ...], subject: object, budget_ms:
         raise RailError(f"The rails took longer than {budget_ms} ms together, so this reply is withheld. Try again.") from None
 
 
-class _Place:
-    """Where spans of the message completed from the conversation stand in the message as it was sent."""
+def _in_pieces(request: Request) -> list[Normalised]:
+    """What pieces of the last messages say together, with places in the last one; what stood in a message before it has places below 0."""
+    said = [message.content.strip() for message in request.messages if message.role == "user"]
+    recent = "\n".join(said).rstrip()[-_PIECES_WITHIN:]
+    offset = len(said[-1]) - len(recent)
+    return [
+        replace(reading, starts=tuple(start + offset for start in reading.starts), ends=tuple(end + offset for end in reading.ends))
+        for reading in joined(recent)
+        if reading.starts is not None and reading.ends is not None
+    ]
 
-    def __init__(self, message: str, whole: str) -> None:
-        stripped = message.strip()
-        self._before = len(whole) - len(stripped)
+
+class _Place:
+    """Where spans of the message completed from the conversation stand in the message as it was sent, which is its beginning."""
+
+    def __init__(self, message: str) -> None:
         self._indent = len(message) - len(message.lstrip())
-        self._size = len(message)
+        self._size = len(message.strip())
 
     def verdict(self, verdict: Verdict, reading: Normalised) -> Verdict:
         if not verdict.findings:
@@ -130,9 +142,8 @@ class _Place:
         return replace(verdict, findings=tuple(self._finding(finding, reading) for finding in verdict.findings))
 
     def _finding(self, finding: Finding, reading: Normalised) -> Finding:
-        start, end = reading.original(finding.start, finding.end)
-        start, end = (min(self._size, max(0, edge - self._before) + self._indent) for edge in (start, end))
-        return replace(finding, start=start, end=end) if end > self._indent or self._before == 0 else replace(finding, start=0, end=0)
+        start, end = (min(max(0, edge), self._size) for edge in reading.original(finding.start, finding.end))
+        return replace(finding, start=start + self._indent, end=end + self._indent) if end > start else replace(finding, start=0, end=0)
 
 
 def _weight(verdict: Verdict) -> tuple[int, float]:

@@ -75,6 +75,8 @@ class GeneratorSettings:
     connections: Positive = 256
     batch: Positive = 8
     """transformers: how many requests decode together."""
+    context_aware: Annotated[float, Meta(ge=0, le=4)] = 0.0
+    """transformers: how strongly a token is preferred that the passages make likelier (context-aware decoding); 0 is off, 0.5 usual. Doubles the work."""
 
 
 Consequence = Literal["block", "redact", "abstain", "retry", "rewrite", "drop", "mark"]
@@ -221,6 +223,10 @@ class Settings:
             raise ConfigurationError(f"generator.model is missing: the {generator.kind} generator needs a model.")
         if generator.kind == "openai" and not generator.base_url:
             raise ConfigurationError("generator.base_url is missing: the openai generator needs a server, e.g. http://127.0.0.1:8001/v1.")
+        if generator.context_aware and generator.kind != "transformers":
+            raise ConfigurationError(
+                f"generator.context_aware works with the transformers generator only, and generator.kind is {generator.kind}: set it to 0."
+            )
         if any(rail.id == "leak" for rail in self.rails) and generator.leak_index is None:
             raise ConfigurationError("generator.leak_index is missing: the leak rail needs the index that `guardrail leaks build` made of the training corpus.")
         if self.library.index is not None and not self.library.index.strip():

@@ -192,6 +192,8 @@ class Hit:
     """Share of the question's words, weighted by rarity (idf), that stand in the passage, 0 to 1."""
     tokens: NDArray[np.float32] = field(compare=False, repr=False)
     """Token states of the passage, shape (n, token_dimensions), for the grounding rail."""
+    asked: float | None = None
+    """Cosine of the nearest question that the passage is known to answer, -1 to 1; None where it brings none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,7 @@ class _Part:
 
     def __init__(self, source: str) -> None:
         self._template = _ENVIRONMENT.from_string(source)
+        self._template.globals = dict(self._template.globals)  # Jinja copies them at every rendering, and its chain of two is slow to copy
         self._reads = meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
         self._for_persona: dict[str, str] = {}
 

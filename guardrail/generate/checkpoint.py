@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
-from guardrail.errors import ConfigurationError, GeneratorError, InvalidRequest
+from guardrail.errors import ConfigurationError, GeneratorError, InvalidRequest, PromptTooLong
 from guardrail.generate.turn_text import TurnEnd, turn_end
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class Checkpoint:
     """Special tokens written out; in a message they are broken up, so that no text can pass for the template's own marks."""
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        """The conversation as the chat template renders it, up to where the reply begins. Raises InvalidRequest."""
+        """The conversation as the chat template renders it, up to where the reply begins. Raises InvalidRequest, PromptTooLong among them."""
         try:
             text = _render(self.tokenizer, [{"role": m.role, "content": self._plain(m.content)} for m in messages], folds_system=self.folds_system)
         except TemplateError as error:
             raise InvalidRequest(f"The model's chat template refuses this conversation: {error}.", param="messages") from None
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         if len(ids) >= self.context:
-            raise InvalidRequest(f"The conversation with its passages has {len(ids)} tokens and the model reads {self.context}; shorten it.", param="messages")
+            raise PromptTooLong(f"The conversation with its passages has {len(ids)} tokens and the model reads {self.context}; shorten it.", param="messages")
         return ids
 
     def _plain(self, content: str) -> str:

@@ -3,6 +3,8 @@
 A prompt is read alone, without padding. Its key-value cache is then padded on the left and laid beside those of the batch: padded places are masked, and
 positions count from each request's own first token. Short-convolution and linear-attention layers have states of fixed size, which need no padding at all.
 Layers of other kinds (sliding windows, for one) are not merged: such models decode request by request, in turns.
+
+A request may be contrasted with another prompt that gets the same tokens: then both are rows of the batch, and the next token is chosen from both.
 """
 
 from __future__ import annotations
@@ -37,6 +39,10 @@ class Row:
     """The request's own source of chance: the same seed gives the same reply in any company."""
     processor: LogitsProcessor | None = None
     """Changes the logits of the next token, e.g. bans some; called with tokens (1, n) and logits (1, vocabulary)."""
+    against: Row | None = None
+    """The same request with less in its prompt, which `contrasted` takes the difference to. It gets this row's tokens; of its own choices none counts."""
+    weight: float = 0.0
+    """Alpha of `contrasted`."""
 
 
 class Batch:
@@ -103,38 +109,43 @@ class Decoder:
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         self._positioned = "position_ids" in parameters
 
-    @property
-    def rows(self) -> list[Row]:
-        return [row for batch in self._batches for row in batch.rows]
-
     def add(self, row: Row) -> int:
         """Read the row's prompt and let it join; returns its first token, which is also appended to `row.tokens`."""
-        ids = torch.tensor([row.tokens], device=self._model.device)
-        cache = DynamicCache(config=self._model.config)
-        output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **self._last_only)
-        (token,) = _choose(output.logits[:, -1], [row])
-        batch = Batch(row, cache)
-        if self._batches and batch.mergeable:
-            self._batches[0].join(batch)
-        else:
-            self._batches.append(batch)
+        batches, logits = zip(*map(self._read, (row,) if row.against is None else (row, row.against)), strict=True)
+        ((_, token),) = _choose(torch.cat(logits), [row] if row.against is None else [row, row.against])
+        for batch in batches:
+            if self._batches and batch.mergeable:
+                self._batches[0].join(batch)
+            else:
+                self._batches.append(batch)
         return token
 
     def step(self) -> list[tuple[Row, int]]:
-        """One more token for every row, appended to its `tokens`."""
-        return [pair for batch in self._batches for pair in zip(batch.rows, self._next(batch), strict=True)]
+        """One more token for every row that was added, appended to its `tokens`."""
+        if not self._batches:
+            return []
+        return _choose(torch.cat([self._next(batch) for batch in self._batches]), [row for batch in self._batches for row in batch.rows])
 
     def remove(self, gone: Sequence[Row]) -> None:
         """Let rows leave; their places are free at once."""
+        leaving = {*gone, *(row.against for row in gone)}
         for batch in self._batches:
-            kept = [i for i, row in enumerate(batch.rows) if row not in gone]
+            kept = [i for i, row in enumerate(batch.rows) if row not in leaving]
             if not kept:
                 batch.rows = []
             elif len(kept) < len(batch.rows):
                 batch.keep(kept)
         self._batches = [batch for batch in self._batches if batch.rows]
 
-    def _next(self, batch: Batch) -> list[int]:
+    def _read(self, row: Row) -> tuple[Batch, Tensor]:
+        """Read a prompt by itself; the logits (1, vocabulary) of what follows it."""
+        ids = torch.tensor([row.tokens], device=self._model.device)
+        cache = DynamicCache(config=self._model.config)
+        output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **self._last_only)
+        return Batch(row, cache), output.logits[:, -1]
+
+    def _next(self, batch: Batch) -> Tensor:
+        """The logits (rows, vocabulary) of the next token."""
         device, length = self._model.device, batch.length
         padding = torch.tensor(batch.padding, device=device)
         arguments = {"position_ids": (length - padding)[:, None]} if self._positioned else {}
@@ -142,7 +153,8 @@ class Decoder:
             arguments["attention_mask"] = (torch.arange(length + 1, device=device)[None, :] >= padding[:, None]).long()
         ids = torch.tensor([row.tokens[-1:] for row in batch.rows], device=device)
         output = self._model(input_ids=ids, past_key_values=batch.cache, use_cache=True, **arguments, **self._last_only)
-        return _choose(output.logits[:, -1], batch.rows)
+        logits: Tensor = output.logits[:, -1]
+        return logits
 
 
 def _has_keys(layer: Any) -> bool:
@@ -159,24 +171,43 @@ def _pad_left(states: Tensor, length: int) -> Tensor:
     return torch.nn.functional.pad(states, (0, 0, missing, 0)) if missing else states
 
 
-def _choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
-    """The next token of every row from logits (rows, vocabulary), by nucleus sampling (Holtzman et al. 2020); appended to `tokens`."""
+def contrasted(supplied: Tensor, bare: Tensor, alpha: float) -> Tensor:
+    """Logits of context-aware decoding (Shi et al. 2023, "Trusting Your Evidence"), from those with the passages and those without, all (vocabulary,).
+
+    y_t ~ softmax[(1 + alpha) logit(y_t | c, x, y_<t) - alpha logit(y_t | x, y_<t)]
+    """
+    return (1 + alpha) * supplied - alpha * bare
+
+
+def _choose(logits: Tensor, rows: Sequence[Row]) -> list[tuple[Row, int]]:
+    """The next token of every row that stands for itself, from logits (rows, vocabulary), by nucleus sampling (Holtzman et al. 2020); appended to `tokens`."""
     logits = logits.float()
-    for i, row in enumerate(rows):
+    number = {row: i for i, row in enumerate(rows)}
+    contrasting = {row.against for row in rows}
+    chosen = [row for row in rows if row not in contrasting]
+    if len(chosen) < len(rows):
+        bare = logits
+        logits = logits[[number[row] for row in chosen]]
+        for i, row in enumerate(chosen):
+            if row.against is not None:
+                logits[i] = contrasted(logits[i], bare[number[row.against]], row.weight)
+    for i, row in enumerate(chosen):
         if row.processor is not None:
             logits[i] = row.processor(torch.tensor([row.tokens], device=logits.device), logits[i : i + 1])[0]
     tokens = logits.argmax(dim=-1).tolist()
-    drawn = [i for i, row in enumerate(rows) if row.temperature > 0]
+    drawn = [i for i, row in enumerate(chosen) if row.temperature > 0]
     if drawn:
-        temperature = torch.tensor([rows[i].temperature for i in drawn], device=logits.device)
-        top_p = torch.tensor([rows[i].top_p for i in drawn], device=logits.device)
-        chance = torch.tensor([rows[i].draw.random() for i in drawn], device=logits.device)
+        temperature = torch.tensor([chosen[i].temperature for i in drawn], device=logits.device)
+        top_p = torch.tensor([chosen[i].top_p for i in drawn], device=logits.device)
+        chance = torch.tensor([chosen[i].draw.random() for i in drawn], device=logits.device)
         probability, order = (logits[drawn] / temperature[:, None]).softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
         before = probability.cumsum(dim=-1) - probability
         nucleus = (probability * ((before < top_p[:, None]) | (before == 0))).cumsum(dim=-1)
         place = torch.searchsorted(nucleus, (chance * nucleus[:, -1])[:, None], right=True).clamp(max=logits.shape[-1] - 1)
         for i, token in zip(drawn, order.gather(-1, place)[:, 0].tolist(), strict=True):
             tokens[i] = token
-    for row, token in zip(rows, tokens, strict=True):
+    for row, token in zip(chosen, tokens, strict=True):
         row.tokens.append(token)
-    return [int(token) for token in tokens]
+        if row.against is not None:
+            row.against.tokens.append(token)
+    return list(zip(chosen, map(int, tokens), strict=True))

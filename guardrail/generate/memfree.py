@@ -20,6 +20,8 @@ from guardrail.leaks.grams import gram, grams, spread
 from guardrail.leaks.tokens import TokenClasses
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from transformers import PreTrainedTokenizerBase
 
@@ -53,14 +55,18 @@ class MemFree:
 
     def __call__(self, prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> LogitsProcessor:
         """The processor of one request. Raises ConfigurationError where the tokenizer is not the one that the index was made with."""
+        texts = [hit.passage.text for hit in prompt.evidence.hits] + [turn.content for turn in prompt.messages if turn.role == "user"]
+        return self.processor(texts, tokenizer)
+
+    def processor(self, supplied: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> LogitsProcessor:
+        """The processor of one reply that may quote the texts `supplied`. Raises ConfigurationError as above."""
         with self._loading:
             if self._classes is None:
                 self._classes = self._checked(tokenizer)
         classes = self._classes
         k = self._entry.k
-        texts = [hit.passage.text for hit in prompt.evidence.hits] + [turn.content for turn in prompt.messages if turn.role == "user"]
-        supplied = [grams(_hashes(classes, text), k) for text in texts]
-        return MemFreeProcessor(self._table, classes, k, np.unique(np.concatenate(supplied)) if supplied else np.empty(0, np.uint64))
+        runs = [grams(_hashes(classes, text), k) for text in supplied]
+        return MemFreeProcessor(self._table, classes, k, np.unique(np.concatenate(runs)) if runs else np.empty(0, np.uint64))
 
     def _checked(self, tokenizer: PreTrainedTokenizerBase) -> TokenClasses:
         backend = getattr(tokenizer, "backend_tokenizer", None)

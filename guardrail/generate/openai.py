@@ -185,7 +185,7 @@ class OpenAIGenerator:
     async def warm_up(self) -> None:
         """Ask the server for its models, and for one token where it does not list ours. Raises GeneratorError with one sentence that says what is wrong."""
         try:
-            async with self._open().get(self._base / "models", headers=self._headers) as response:
+            async with self._open().get(self._base / "models") as response:
                 status, raw = response.status, await response.read()
         except TimeoutError:
             raise GeneratorError(f"{self._server} did not answer within {self._timeout_seconds:g} s.") from None
@@ -218,6 +218,7 @@ class OpenAIGenerator:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=60),
+                headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("Accept-Encoding", "User-Agent"),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_seconds, sock_read=self._timeout_seconds),
@@ -265,10 +266,10 @@ class OpenAIGenerator:
     async def _post(self, body: bytes) -> aiohttp.ClientResponse:
         session = self._open()
         try:
-            return await session.post(self._url, data=body, headers=self._headers, allow_redirects=False)
+            return await session.post(self._url, data=body, allow_redirects=False)
         except aiohttp.ServerDisconnectedError:
             # A server may close a kept-alive connection just as it is used again, which says nothing about the server: ask once more on another.
-            return await session.post(self._url, data=body, headers=self._headers, allow_redirects=False)
+            return await session.post(self._url, data=body, allow_redirects=False)
 
     def _take(self, answer: _Answer, events: list[bytes], messages: tuple[Message, ...]) -> None:
         for data in events:

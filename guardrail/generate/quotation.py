@@ -144,11 +144,12 @@ class Quotation:
             fitting += 1
         if fitting < len(pieces) and fitting > 2 and pieces[fitting - 1].endswith(":"):
             fitting -= 1
-        for piece in pieces[: fitting - 1]:
+        last = fitting - 1 if prompt.stream else 0
+        for piece in pieces[:last]:
             yield Chunk(text=piece)
         reason: Literal["stop", "length"] = "stop" if fitting >= len(pieces) else "length"
         usage = Usage(prompt_tokens=read, completion_tokens=sum(lengths[:fitting]))
-        yield Chunk(text="".join(pieces[fitting - 1 : fitting]), finish_reason=reason, usage=usage)
+        yield Chunk(text="".join(pieces[last:fitting]), finish_reason=reason, usage=usage)
 
     async def warm_up(self) -> None:
         """Nothing to load."""
@@ -194,7 +195,7 @@ class Quotation:
         query = encoding.tokens if encoding is not None and self._encoder is not None else None
         found = []
         for hit in evidence.hits[:_PASSAGES]:
-            scored = tuple(_score(sentence, hit, asked, query) for sentence in self._sentences(hit.passage.text))
+            scored = _scored(self._sentences(hit.passage.text), hit, asked, query)
             if scored:
                 title = sum(asked[word] for word in asked.keys() & _words(hit.passage.title))
                 worth = _RETRIEVED * hit.score + max(one.score for one in scored) + _TITLE * title
@@ -218,13 +219,34 @@ class Quotation:
         )
 
 
-def _score(sentence: _Sentence, hit: Hit, asked: Mapping[str, float], query: NDArray[np.float32] | None) -> _Scored:
-    score = sum(weight for word, weight in asked.items() if word in sentence.words)
-    tokens = None
+def _scored(known: Sequence[_Sentence], hit: Hit, asked: Mapping[str, float], query: NDArray[np.float32] | None) -> tuple[_Scored, ...]:
+    """Each sentence with what speaks for it; without `query`, its words alone."""
+    scores = [sum(weight for word, weight in asked.items() if word in sentence.words) for sentence in known]
     if query is not None:
-        tokens = hit.tokens[sentence.rows]
-        score = _LATE * max(0.0, maxsim(query, tokens)) + _MEAN * max(0.0, _mean_cosine(query, tokens)) + _LEXICAL * score
-    return _Scored(sentence=sentence, score=score + (_OPENING if sentence.position == 0 else 0.0), tokens=tokens)
+        near = _nearness(query, hit.tokens, [sentence.rows for sentence in known])
+        scores = [meant + _LEXICAL * said for meant, said in zip(near, scores, strict=True)]
+    return tuple(
+        _Scored(
+            sentence=sentence,
+            score=score + (_OPENING if sentence.position == 0 else 0.0),
+            tokens=hit.tokens[sentence.rows] if query is not None else None,
+        )
+        for sentence, score in zip(known, scores, strict=True)
+    )
+
+
+def _nearness(query: NDArray[np.float32], tokens: NDArray[np.float32], stretches: Sequence[slice]) -> list[float]:
+    """For each of the stretches of `tokens`, which follow on one another: its late interaction and the cosine of the mean states, weighted; 0 where empty."""
+    held = [number for number, rows in enumerate(stretches) if rows.start < rows.stop]
+    near = np.zeros(len(stretches))
+    if held and len(query):
+        starts = [stretches[number].start for number in held]
+        end = stretches[held[-1]].stop
+        late = np.maximum.reduceat(query @ tokens[:end].T, starts, axis=1).mean(axis=0)
+        summed, asked = np.add.reduceat(tokens[:end], starts, axis=0), query.sum(axis=0)
+        cosines = summed @ asked / (np.linalg.norm(summed, axis=1) * np.linalg.norm(asked) + 1e-9)
+        near[held] = _LATE * np.maximum(late, 0.0) + _MEAN * np.maximum(cosines, 0.0)
+    return near.tolist()
 
 
 def _complement(sources: Sequence[_Source], chosen: Sequence[_Scored], asked: Mapping[str, float]) -> tuple[_Source, list[_Scored]] | None:
@@ -286,14 +308,6 @@ def _fill(form: str, passage: Passage) -> str:
     if not passage.locator:
         form = form.replace(" ({locator})", "")
     return " ".join(form.format(work=work, locator=passage.locator).split())
-
-
-def _mean_cosine(query: NDArray[np.float32], tokens: NDArray[np.float32]) -> float:
-    """Cosine of the two texts' mean token states; 0 where either is empty."""
-    if not len(query) or not len(tokens):
-        return 0.0
-    one, other = query.mean(axis=0), tokens.mean(axis=0)
-    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other) + 1e-9))
 
 
 def _words(text: str) -> frozenset[str]:

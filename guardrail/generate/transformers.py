@@ -33,6 +33,8 @@ class Ticket:
 
     prompt: Prompt | None
     messages: tuple[Message, ...]
+    without_passages: tuple[Message, ...]
+    """What to contrast `messages` with; empty for plain decoding."""
     sampling: Sampling
     loop: asyncio.AbstractEventLoop
     out: asyncio.Queue[Chunk | GuardrailError] = field(default_factory=asyncio.Queue)
@@ -55,6 +57,9 @@ class TransformersGenerator:
     iterator frees its place before the next token. Usage counts the tokenizer's tokens: those of the rendered prompt, and all that the model produced, with
     the one that ended the turn.
 
+    With `context_aware` above 0, a prompt that has `without_passages` is decoded with and without its passages at once, and a token counts for more where the
+    passages make it likelier (`guardrail.generate.decoding.contrasted`): two forward passes a token in one batch, and two key-value caches.
+
     `constraint` may give a request its own logits processor, called before each of its tokens with the tokens so far (1, n) and the logits (1, vocabulary).
     Raises ConfigurationError for a wrong model, adapter or quantization, InvalidRequest for a conversation that the model cannot read, else GeneratorError.
     """
@@ -71,6 +76,7 @@ class TransformersGenerator:
         max_tokens: int = 400,
         batch: int = 8,
         timeout_seconds: float = 60.0,
+        context_aware: float = 0.0,
         constraint: Constraint | None = None,
     ) -> None:
         """`temperature`, `top_p` and `max_tokens` stand in where a prompt's Sampling leaves the choice; nothing is loaded before `warm_up` or a request."""
@@ -81,6 +87,7 @@ class TransformersGenerator:
         self._defaults = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
         self._batch = batch
         self._timeout_seconds = timeout_seconds
+        self._context_aware = context_aware
         self._constraint = constraint
         self._inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -131,7 +138,8 @@ class TransformersGenerator:
             stop=sampling.stop,
             seed=sampling.seed,
         )
-        ticket = Ticket(prompt=prompt, messages=messages, sampling=chosen, loop=asyncio.get_running_loop())
+        without = prompt.without_passages if prompt is not None and self._context_aware else ()
+        ticket = Ticket(prompt=prompt, messages=messages, without_passages=without, sampling=chosen, loop=asyncio.get_running_loop())
         self._inbox.put(ticket)
         try:
             while True:
@@ -156,7 +164,7 @@ class TransformersGenerator:
             from guardrail.generate import checkpoint, writer  # noqa: PLC0415 - seconds to import, and only this generator needs torch
 
             loaded = checkpoint.load(self._model, adapters=self._adapters, quantize=self._quantize, device=self._device)
-            serving = writer.Writer(loaded, self._inbox, batch=self._batch, constraint=self._constraint)
+            serving = writer.Writer(loaded, self._inbox, batch=self._batch, context_aware=self._context_aware, constraint=self._constraint)
         except GuardrailError as error:
             self._writer.set_exception(error)
         except ImportError as error:

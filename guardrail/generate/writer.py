@@ -38,10 +38,13 @@ class _Turn:
 class Writer:
     """Serves the tickets of `inbox` until it finds None there. One thread owns it."""
 
-    def __init__(self, checkpoint: Checkpoint, inbox: queue.SimpleQueue[Ticket | None], *, batch: int, constraint: Constraint | None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, inbox: queue.SimpleQueue[Ticket | None], *, batch: int, context_aware: float, constraint: Constraint | None
+    ) -> None:
         self._checkpoint = checkpoint
         self._inbox = inbox
         self._batch = batch
+        self._context_aware = context_aware
         self._constraint = constraint
         self._decoder = Decoder(checkpoint.model)
         self._waiting: list[Ticket] = []
@@ -85,11 +88,15 @@ class Writer:
         try:
             tokens = self._checkpoint.encode(ticket.messages)
             length = len(tokens)
+            draw = random.Random(sampling.seed)  # noqa: S311 - samples words, guards nothing
+            bare = self._checkpoint.encode(ticket.without_passages) if ticket.without_passages else None
             row = Row(
                 tokens=tokens,
                 temperature=sampling.temperature or 0.0,
                 top_p=1.0 if sampling.top_p is None else sampling.top_p,
-                draw=random.Random(sampling.seed),  # noqa: S311 - samples words, guards nothing
+                draw=draw,
+                against=None if bare is None else Row(tokens=bare, temperature=0.0, top_p=1.0, draw=draw),
+                weight=self._context_aware,
                 processor=self._constraint(ticket.prompt, self._checkpoint.tokenizer) if self._constraint and ticket.prompt else None,
             )
             first = self._decoder.add(row)

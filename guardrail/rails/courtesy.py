@@ -87,7 +87,7 @@ def courtesy(text: str, names: Collection[str] = ("plato", "aristotle", "socrate
         return "blank"
     if len(text) > _LONGEST:
         return None
-    words = [_STRETCHED.sub(r"\1", word.replace("’", "'")) for word in _WORD.findall(unicodedata.normalize("NFC", text.casefold()))]
+    words = _WORD.findall(_STRETCHED.sub(r"\1", unicodedata.normalize("NFC", text.casefold()).replace("’", "'")))
     if len(words) > _MOST_WORDS:
         return None
     if _IDENTITY.fullmatch(" ".join("NAME" if word in names else word for word in words)):

@@ -108,19 +108,23 @@ class Client:
 class Turn:
     """One scope that three things can end: its own work, the budget, and the client's leaving."""
 
-    __slots__ = ("_left", "_receive", "_scope", "_timer", "_watch", "complete")
+    __slots__ = ("_budget_seconds", "_ends", "_left", "_receive", "_scope", "_timer", "_watch", "complete")
 
     def __init__(self, receive: Receive, budget_seconds: float) -> None:
         self._receive = receive
-        self._scope = asyncio.timeout(budget_seconds)
+        self._budget_seconds = budget_seconds
+        self._scope = asyncio.timeout(None)
         self._left = False
         self.complete = False
         """Set when the whole response was handed over: what the client does then is its own affair."""
 
     async def __aenter__(self) -> Turn:
         await self._scope.__aenter__()
+        loop = asyncio.get_running_loop()
         self._watch: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_UNWATCHED, self._begin_watch)
+        # A short turn needs one timer: the budget's own is set when the client is watched too.
+        self._ends = loop.time() + self._budget_seconds
+        self._timer = loop.call_later(min(_UNWATCHED, self._budget_seconds), self._begin_watch)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -141,6 +145,7 @@ class Turn:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     def _begin_watch(self) -> None:
+        self._scope.reschedule(self._ends)
         self._watch = asyncio.get_running_loop().create_task(self._watch_client())
 
     async def _watch_client(self) -> None:

@@ -30,6 +30,8 @@ class JsonFormatter(logging.Formatter):
 
 def log_to_stderr() -> None:
     """Send this program's log lines, and uvicorn's warnings, to standard error."""
+    # What no line of ours shows need not be found out for each (logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -46,12 +46,12 @@ def talk(*texts: str) -> list[Message]:
     return [Message(role="user" if number % 2 == 0 else "assistant", content=text) for number, text in enumerate(texts)]
 
 
-def test_a_follow_up_is_put_behind_the_question_it_follows() -> None:
-    assert standalone(talk("What is the Cave?", "An image.", "And why is that?")) == "What is the Cave? And why is that?"
+def test_a_follow_up_names_what_the_question_before_it_was_about() -> None:
+    assert standalone(talk("What is the Cave?", "An image.", "And why is that?")) == "And why is that? (the Cave)"
 
 
 def test_a_chain_of_follow_ups_reaches_its_subject() -> None:
-    assert standalone(talk("What is the Cave?", "An image.", "why?", "Because.", "Tell me more.")) == "What is the Cave? why? Tell me more."
+    assert standalone(talk("What is the Cave?", "An image.", "why?", "Because.", "Tell me more.")) == "Tell me more. (the Cave)"
 
 
 def test_a_new_question_stands_alone() -> None:

@@ -55,9 +55,11 @@ def evidence(question: str, *passages: Passage, encoded: bool = False) -> Eviden
     return Evidence(question=Question(request=request, text=question, encoding=encoding), hits=hits)
 
 
-def answer(generator: Quotation, asked: Evidence, *, max_tokens: int | None = None) -> list[Chunk]:
+def answer(generator: Quotation, asked: Evidence, *, max_tokens: int | None = None, stream: bool = True) -> list[Chunk]:
     async def collect() -> list[Chunk]:
-        prompt = Prompt(messages=asked.question.request.messages, evidence=asked, sampling=Sampling(max_tokens=max_tokens), template="test@1:0")
+        prompt = Prompt(
+            messages=asked.question.request.messages, evidence=asked, sampling=Sampling(max_tokens=max_tokens), template="test@1:0", stream=stream
+        )  # fmt: skip
         return [chunk async for chunk in generator.generate(prompt)]
 
     return asyncio.run(collect())
@@ -211,3 +213,10 @@ def test_it_streams_one_sentence_a_chunk_and_counts_words_and_punctuation() -> N
     assert [chunk.text for chunk in chunks] == ["In the Republic (X 614b) it stands thus:", "\n\nThe four causes explain.", " Nothing more."]
     assert chunks[-1].usage is not None
     assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (6 + 8, 11 + 5 + 3)
+
+
+def test_what_is_asked_for_whole_comes_as_one_chunk_that_says_the_same() -> None:
+    generator, asked = Quotation(lead_ins=VOICE), evidence("What are the four causes?", passage(CAUSES, title="The four causes"))
+    streamed = answer(generator, asked)
+    (whole,) = answer(generator, asked, stream=False)
+    assert (whole.text, whole.usage, whole.finish_reason) == (text(streamed), streamed[-1].usage, streamed[-1].finish_reason)
