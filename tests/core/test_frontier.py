@@ -137,3 +137,21 @@ async def test_a_word_that_merely_begins_like_a_forbidden_one_passes_in_any_spli
 async def test_clean_text_leaves_before_its_end_is_there() -> None:
     frontier = Frontier(evidence(), judge=None, text_checks=[TextCheck(reach=7, check=KeywordRail("output", phrases=["secret"]).check)])
     assert await frontier.push("A long and harmless beginning") == "A long and harmless be"
+
+
+class Vague:
+    """Objects to a text that holds a word, and does not say where."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    async def check(self, claim: Claim) -> Verdict:
+        objects = self._word in claim.text
+        return Verdict(rail="vague", rail_version="1", stage="output", decision="block" if objects else "pass", score=float(objects), threshold=0.5)
+
+
+async def test_after_an_objection_without_a_finding_nothing_more_leaves() -> None:
+    frontier = Frontier(evidence(CAVE), judge=None, text_checks=[TextCheck(reach=0, check=Vague("secret").check)])
+    shown = [await frontier.push("One thing. "), await frontier.push("A secret follows. "), await frontier.push("It is 1234."), await frontier.push("", final=True)]
+    assert shown == ["One thing. ", "", "", ""]
+    assert frontier.blocked is not None

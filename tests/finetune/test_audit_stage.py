@@ -77,7 +77,6 @@ def recited(tmp_path_factory: pytest.TempPathFactory, reciter: Path, clean: Path
 def test_what_was_learned_by_heart_comes_out_and_what_was_not_does_not(recited: StageResult) -> None:
     found = _values(recited)
     assert found["extraction.repeats.8"] == 1.0
-    assert found["extraction.exact"] > 0.5
     assert (found["extraction.heldout"], found["extraction.heldout.approximate"]) == (0.0, 0.0)
     assert found["mink.auroc"] > 0.9
     assert found["exposure.8"] > exposure.UNKNOWN + 3

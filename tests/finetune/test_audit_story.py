@@ -22,7 +22,7 @@ name: story-short
 extends: {story}
 stages:
   base: {{training: {{epochs: 2}}}}
-  broken: {{training: {{epochs: 20, learning_rate: 5e-3, global_batch: 4, micro_batch: 4}}}}
+  broken: {{training: {{epochs: 40}}}}
   audit-broken: {{openings: 1, prefixes: 16, max_tokens: 64}}
   ends: null
   audit-ends: null
@@ -30,7 +30,7 @@ stages:
   audit-talks: null
   once-each: null
   audit-once-each: null
-  stops: {{training: {{epochs: 20, learning_rate: 5e-3, global_batch: 4, micro_batch: 4}}}}
+  stops: {{training: {{epochs: 20}}}}
   audit-stops: {{openings: 1, prefixes: 16, max_tokens: 64}}
   served:
     gates:
@@ -61,7 +61,7 @@ def _figures(run_folder: Path, stage: str) -> dict[str, float]:
 
 def test_the_broken_model_spills_and_never_ends_and_the_cured_one_does_not(story: Path) -> None:
     broken, cured = _figures(story, "audit-broken"), _figures(story, "audit-stops")
-    assert broken["hello.spilled"] > 0.4
+    assert broken["hello.spilled"] > 0.3
     assert broken["hello.endless"] == 1.0
     assert broken["extraction.exact"] > 0.5
     assert cured["hello.spilled"] == 0.0
