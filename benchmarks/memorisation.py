@@ -18,9 +18,10 @@ from pathlib import Path
 
 import msgspec
 
-from guardrail.finetune import recipe_file, run
-from guardrail.finetune.comparison import change
+from guardrail.finetune import recipe_file
 from guardrail.finetune.recipes import memorisation_data
+from guardrail.finetune.report.comparison import change
+from guardrail.finetune.runs import run
 from guardrail.finetune.stage import RESULT, Figure, StageResult, StopSignal
 
 RECIPE = Path(run.__file__).parent / "recipes" / "memorisation.yaml"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
-from guardrail.finetune import fingerprint
 from guardrail.finetune.data import rows
 from guardrail.finetune.data.rows import Preference, Prompt
+from guardrail.finetune.runs import fingerprint
 from guardrail.finetune.settings import RolloutSettings, TrainingSettings
 from guardrail.finetune.training.models import load_model, load_tokenizer
 from guardrail.finetune.training.rollout import GenerateSampler, prompt_tokens

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 
 from guardrail.errors import ConfigurationError
-from guardrail.finetune import model_folder
 from guardrail.finetune.data import rows
 from guardrail.finetune.data.asked import asked
-from guardrail.finetune.manifest import STAGES
-from guardrail.finetune.metrics import SilentMetrics
 from guardrail.finetune.recipe import GroupSettings, PpoSettings
 from guardrail.finetune.references import references, replaced
 from guardrail.finetune.rewards import load_reward
-from guardrail.finetune.run import recipe_of
+from guardrail.finetune.runs import model_folder
+from guardrail.finetune.runs.manifest import STAGES
+from guardrail.finetune.runs.metrics import SilentMetrics
+from guardrail.finetune.runs.run import recipe_of
 from guardrail.finetune.settings import RewardTermSettings
 from guardrail.finetune.stage import RESULT, StageContext, StopSignal
 

@@ -17,9 +17,10 @@ from msgspec import Meta
 
 from guardrail import strict_yaml
 from guardrail.errors import ConfigurationError
-from guardrail.finetune import launcher, recipe_check
+from guardrail.finetune import recipe_check
 from guardrail.finetune.recipe import KINDS, RecipeSettings
 from guardrail.finetune.references import GIVES, replaced
+from guardrail.finetune.runs import launcher
 
 if TYPE_CHECKING:
     from guardrail.finetune.references import NamedReference, Steps

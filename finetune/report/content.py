@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from guardrail.errors import ConfigurationError
-from guardrail.finetune import manifest, metrics, worker
-from guardrail.finetune.comparison import Change, change
+from guardrail.finetune.report.comparison import Change, change
+from guardrail.finetune.runs import manifest, metrics, worker
 from guardrail.finetune.stage import Curve, Figure, Sample, StageResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from guardrail.finetune.manifest import OutputEntry, StageEntry, Status
+    from guardrail.finetune.runs.manifest import OutputEntry, StageEntry, Status
 
 FORMAT = 1
 _POINTS = 400

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from guardrail.finetune.comparison import Change, change
-from guardrail.finetune.numbers import shown
 from guardrail.finetune.report import content, tables
-from guardrail.finetune.schedule import differing
+from guardrail.finetune.report.comparison import Change, change
+from guardrail.finetune.report.numbers import shown
+from guardrail.finetune.runs.schedule import differing
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from guardrail.finetune.metrics import duration
-from guardrail.finetune.numbers import interval, number, shown, size
 from guardrail.finetune.report import plots, tables
+from guardrail.finetune.report.numbers import interval, number, shown, size
+from guardrail.finetune.runs.metrics import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from guardrail.finetune.metrics import duration
-from guardrail.finetune.numbers import interval, number, shown, size
+from guardrail.finetune.report.numbers import interval, number, shown, size
+from guardrail.finetune.runs.metrics import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guardrail.finetune.comparison import Change
+    from guardrail.finetune.report.comparison import Change
     from guardrail.finetune.report.content import FigureRow, RunReport, StageReport
     from guardrail.finetune.stage import Sample
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from guardrail.finetune import atomic, failure
-from guardrail.finetune.launcher import OUTCOMES, Outcome
-from guardrail.finetune.manifest import STAGES
+from guardrail.finetune.runs import atomic, failure
+from guardrail.finetune.runs.launcher import OUTCOMES, Outcome
+from guardrail.finetune.runs.manifest import STAGES
+from guardrail.finetune.runs.worker import work
 from guardrail.finetune.stage import Interrupted, StopSignal
-from guardrail.finetune.worker import work
 
 
 def main(arguments: list[str]) -> int:

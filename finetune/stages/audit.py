@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from guardrail.errors import ConfigurationError
-from guardrail.finetune import atomic
 from guardrail.finetune.audits import answers, corpus, divergence, exposure, extraction, membership, openings
 from guardrail.finetune.audits.findings import Findings
 from guardrail.finetune.audits.overlap import Haystack
 from guardrail.finetune.audits.subject import Subject
 from guardrail.finetune.data import rows
 from guardrail.finetune.rewards import load_term
+from guardrail.finetune.runs import atomic
 from guardrail.finetune.settings import TrainingSettings
 from guardrail.finetune.stage import Interrupted, StageResult
 from guardrail.finetune.training.arguments import uses_cpu

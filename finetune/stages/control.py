@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guardrail.finetune import model_folder
+from guardrail.finetune.runs import model_folder
 from guardrail.finetune.stage import StageResult
 
 if TYPE_CHECKING:

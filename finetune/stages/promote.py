@@ -10,9 +10,10 @@ import msgspec
 import yaml
 
 from guardrail.errors import FinetuneError
-from guardrail.finetune import atomic, gates, model_folder, worker
-from guardrail.finetune.manifest import read_order
+from guardrail.finetune.audits import gates
 from guardrail.finetune.recipe import AuditSettings
+from guardrail.finetune.runs import atomic, model_folder, worker
+from guardrail.finetune.runs.manifest import read_order
 from guardrail.finetune.stage import Figure, StageContext, StageResult
 from guardrail.leaks.index import BINDING, LeakIndex, bind
 from guardrail.settings import Settings

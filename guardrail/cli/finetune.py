@@ -36,9 +36,9 @@ def finetune() -> None:
 @_json
 def plan(*, source: Path, out: Path | None, as_json: bool) -> None:
     """Say what would run and why, in how much memory and time; changes nothing."""
-    from guardrail.finetune.plan import plan as made_plan
-    from guardrail.finetune.plan import told
-    from guardrail.finetune.run import recipe_of
+    from guardrail.finetune.runs.plan import plan as made_plan
+    from guardrail.finetune.runs.plan import told
+    from guardrail.finetune.runs.run import recipe_of
 
     recipe, folder = (recipe_of(source), source) if source.is_dir() else _recipe(source, out)
     made = made_plan(recipe, folder)
@@ -55,7 +55,7 @@ def plan(*, source: Path, out: Path | None, as_json: bool) -> None:
 @_json
 def run(*, recipe_path: Path, out: Path | None, only: str | None, as_json: bool) -> int:
     """Run a recipe. Stages whose inputs and settings did not change since they ran in this folder are not run again."""
-    from guardrail.finetune.run import prepare
+    from guardrail.finetune.runs.run import prepare
 
     recipe, folder = _recipe(recipe_path, out)
     prepare(recipe, folder)
@@ -68,7 +68,7 @@ def run(*, recipe_path: Path, out: Path | None, only: str | None, as_json: bool)
 @_json
 def resume(*, run: Path, only: str | None, as_json: bool) -> int:
     """Go on with a run that was stopped, was killed or failed: exactly where it stood."""
-    from guardrail.finetune.run import recipe_of
+    from guardrail.finetune.runs.run import recipe_of
 
     return _execute(recipe_of(run), run, only, as_json)
 
@@ -136,10 +136,10 @@ def _recipe(path: Path, out: Path | None) -> tuple[RecipeSettings, Path]:
 
 def _execute(recipe: RecipeSettings, folder: Path, only: str | None, as_json: bool) -> int:
     """Run, write the report, say how it ended."""
-    from guardrail.finetune import failure
     from guardrail.finetune.references import hub_names
     from guardrail.finetune.report import files
-    from guardrail.finetune.run import execute
+    from guardrail.finetune.runs import failure
+    from guardrail.finetune.runs.run import execute
     from guardrail.finetune.stage import StopSignal
 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

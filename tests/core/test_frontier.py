@@ -152,6 +152,11 @@ class Vague:
 
 async def test_after_an_objection_without_a_finding_nothing_more_leaves() -> None:
     frontier = Frontier(evidence(CAVE), judge=None, text_checks=[TextCheck(reach=0, check=Vague("secret").check)])
-    shown = [await frontier.push("One thing. "), await frontier.push("A secret follows. "), await frontier.push("It is 1234."), await frontier.push("", final=True)]
+    shown = [
+        await frontier.push("One thing. "),
+        await frontier.push("A secret follows. "),
+        await frontier.push("It is 1234."),
+        await frontier.push("", final=True),
+    ]
     assert shown == ["One thing. ", "", "", ""]
     assert frontier.blocked is not None

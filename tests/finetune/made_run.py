@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from guardrail.finetune import manifest, recipe_file
-from guardrail.finetune.manifest import StageEntry
+from guardrail.finetune import recipe_file
 from guardrail.finetune.recipe import AuditSettings, ControlSettings, PpoSettings, RecipeSettings, SftSettings
+from guardrail.finetune.runs import manifest
+from guardrail.finetune.runs.manifest import StageEntry
 from guardrail.finetune.settings import MixtureSettings, RewardTermSettings
 from guardrail.finetune.stage import Curve, Figure, Sample, StageResult
 

@@ -9,9 +9,10 @@ import pytest
 
 import guardrail.finetune
 from guardrail import strict_yaml
-from guardrail.finetune import recipe_file, run
+from guardrail.finetune import recipe_file
 from guardrail.finetune.recipes import memorisation_data, story_data
 from guardrail.finetune.report import content
+from guardrail.finetune.runs import run
 from guardrail.finetune.stage import RESULT, StageResult, StopSignal
 from guardrail.settings import Settings
 
@@ -43,7 +44,7 @@ stages:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of the shortened story."""
     folder = tmp_path_factory.mktemp("story")
-    story_data.write(folder / "data", count=8, texts=24)
+    story_data.write(folder / "data", count=6, texts=24)
     recipe = folder / "short.yaml"
     recipe.write_text(SHORT.format(story=RECIPES / "story.yaml"))
     with pytest.MonkeyPatch.context() as patch:

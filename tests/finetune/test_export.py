@@ -14,7 +14,7 @@ from guardrail.finetune import recipe_file
 from guardrail.finetune.data import rows
 from guardrail.finetune.data.rows import Prompt
 from guardrail.finetune.export import export
-from guardrail.finetune.run import prepare
+from guardrail.finetune.runs.run import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from guardrail.finetune import model_size, plan, recipe_file, run
-from guardrail.finetune.estimate import PROGRAM
+from guardrail.finetune import recipe_file
 from guardrail.finetune.recipe import RecipeSettings
+from guardrail.finetune.runs import model_size, plan, run
+from guardrail.finetune.runs.estimate import PROGRAM
 from guardrail.finetune.settings import ArchitectureSettings, LoraSettings
 from guardrail.finetune.stage import StopSignal
 from tests.tiny_model import make_tiny_model

@@ -8,8 +8,8 @@ import pytest
 
 from guardrail import Guardrail, strict_yaml
 from guardrail.errors import ConfigurationError, FinetuneError
-from guardrail.finetune.metrics import SilentMetrics
 from guardrail.finetune.recipe import AuditSettings, PromoteSettings
+from guardrail.finetune.runs.metrics import SilentMetrics
 from guardrail.finetune.settings import GateSettings
 from guardrail.finetune.stage import Figure, StageContext, StageResult, StopSignal
 from guardrail.finetune.stages import promote

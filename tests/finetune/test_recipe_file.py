@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrail.errors import ConfigurationError
-from guardrail.finetune import launcher, recipe_file
+from guardrail.finetune import recipe_file
 from guardrail.finetune.recipe import (
     AuditSettings,
     ControlSettings,
@@ -21,6 +21,7 @@ from guardrail.finetune.recipe import (
     RewardSettings,
     SftSettings,
 )
+from guardrail.finetune.runs import launcher
 from guardrail.finetune.settings import KlSettings, MixtureSettings, RewardTermSettings, TrainingSettings
 
 SHIPPED = Path(recipe_file.__file__).parent / "recipes"

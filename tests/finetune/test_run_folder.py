@@ -14,8 +14,9 @@ import filelock
 import pytest
 
 from guardrail.errors import ConfigurationError, FinetuneError
-from guardrail.finetune import atomic, failure, fingerprint, launcher, manifest, metrics, recipe_file, run
+from guardrail.finetune import recipe_file
 from guardrail.finetune.recipe import SftSettings
+from guardrail.finetune.runs import atomic, failure, fingerprint, launcher, manifest, metrics, run
 from guardrail.finetune.settings import GoldfishSettings, MixtureSettings, TrainingSettings
 from guardrail.finetune.stage import StopSignal
 from tests.tiny_model import make_tiny_model

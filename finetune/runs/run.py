@@ -19,17 +19,18 @@ import filelock
 import msgspec
 
 from guardrail.errors import ConfigurationError, FinetuneError
-from guardrail.finetune import atomic, failure, launcher, recipe_file, worker
-from guardrail.finetune.manifest import FORMAT, LOCK, ORDER, RECIPE, STAGES, Manifest, Order, StageEntry, output_entry, read, write
+from guardrail.finetune import recipe_file
 from guardrail.finetune.references import references
-from guardrail.finetune.schedule import Scheduler
+from guardrail.finetune.runs import atomic, failure, launcher, worker
+from guardrail.finetune.runs.manifest import FORMAT, LOCK, ORDER, RECIPE, STAGES, Manifest, Order, StageEntry, output_entry, read, write
+from guardrail.finetune.runs.schedule import Scheduler
 from guardrail.finetune.stage import RESULT, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from guardrail.finetune.recipe import RecipeSettings
-    from guardrail.finetune.schedule import Decision
+    from guardrail.finetune.runs.schedule import Decision
     from guardrail.finetune.stage import StopSignal
 
 DISTRIBUTION = "guardrail-chat"

@@ -11,10 +11,11 @@ import filelock
 import msgspec
 
 from guardrail.errors import FinetuneError
-from guardrail.finetune import atomic, stages
-from guardrail.finetune.manifest import LOCK, ORDER, STAGES, Order
-from guardrail.finetune.metrics import SilentMetrics, StageMetrics
+from guardrail.finetune import stages
 from guardrail.finetune.recipe import KINDS
+from guardrail.finetune.runs import atomic
+from guardrail.finetune.runs.manifest import LOCK, ORDER, STAGES, Order
+from guardrail.finetune.runs.metrics import SilentMetrics, StageMetrics
 from guardrail.finetune.stage import RESULT, StageContext, StageResult
 
 if TYPE_CHECKING:

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from guardrail.errors import ConfigurationError
-from guardrail.finetune import fingerprint
-from guardrail.finetune.manifest import STAGES, altered, read_order
 from guardrail.finetune.recipe import PromoteSettings
 from guardrail.finetune.references import references, replaced
+from guardrail.finetune.runs import fingerprint
+from guardrail.finetune.runs.manifest import STAGES, altered, read_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from guardrail.finetune.manifest import Manifest, StageEntry
     from guardrail.finetune.recipe import RecipeSettings
     from guardrail.finetune.references import NamedReference
+    from guardrail.finetune.runs.manifest import Manifest, StageEntry
 
 Action = Literal["run", "continue", "skip"]
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from guardrail.finetune import launcher, model_size
-from guardrail.finetune.manifest import STAGES
 from guardrail.finetune.recipe import (
     DistillationSettings,
     DpoSettings,
@@ -18,14 +16,16 @@ from guardrail.finetune.recipe import (
     PreferencesSettings,
     RejectionSettings,
 )
+from guardrail.finetune.runs import launcher, model_size
+from guardrail.finetune.runs.manifest import STAGES
 from guardrail.finetune.settings import MixtureSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guardrail.finetune.manifest import OutputEntry
-    from guardrail.finetune.model_size import ModelSize
     from guardrail.finetune.recipe import RecipeSettings
+    from guardrail.finetune.runs.manifest import OutputEntry
+    from guardrail.finetune.runs.model_size import ModelSize
 
 PROGRAM = 600_000_000
 """Bytes of Python, torch and transformers themselves."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from guardrail.finetune.comparison import change
-from guardrail.finetune.numbers import shown
+from guardrail.finetune.report.comparison import change
+from guardrail.finetune.report.numbers import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,14 +17,14 @@ import msgspec
 import yaml
 
 from guardrail.errors import ConfigurationError, FinetuneError
-from guardrail.finetune.manifest import LOCK, STAGES
+from guardrail.finetune.runs.manifest import LOCK, STAGES
 from guardrail.finetune.stage import Interrupted
 
 if TYPE_CHECKING:
     from guardrail.finetune.stage import StopSignal
 
 SINGLE = "single"
-FOLDER = Path(__file__).parent / "launch"
+FOLDER = Path(__file__).parents[1] / "launch"
 OUTCOMES = "outcomes"
 """In a stage's folder: how each of its processes ended, in a folder named for the process that launched them."""
 _WAIT_SECONDS = 120.0

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from guardrail.errors import FinetuneError
-from guardrail.finetune import fingerprint
+from guardrail.finetune.runs import fingerprint
 
 _WEIGHTS = ("*.safetensors", "*.bin")
 

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from guardrail.finetune import manifest
-from guardrail.finetune.estimate import PROGRAM, Estimate, Estimator
-from guardrail.finetune.manifest import STAGES, read_order
-from guardrail.finetune.metrics import duration
-from guardrail.finetune.numbers import size
 from guardrail.finetune.recipe import KINDS
+from guardrail.finetune.report.numbers import size
 from guardrail.finetune.report.tables import table
-from guardrail.finetune.schedule import Scheduler
+from guardrail.finetune.runs import manifest
+from guardrail.finetune.runs.estimate import PROGRAM, Estimate, Estimator
+from guardrail.finetune.runs.manifest import STAGES, read_order
+from guardrail.finetune.runs.metrics import duration
+from guardrail.finetune.runs.schedule import Scheduler
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from guardrail.finetune.manifest import StageEntry
     from guardrail.finetune.recipe import RecipeSettings
-    from guardrail.finetune.schedule import Action
+    from guardrail.finetune.runs.manifest import StageEntry
+    from guardrail.finetune.runs.schedule import Action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

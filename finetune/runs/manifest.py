@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from guardrail.errors import ConfigurationError
-from guardrail.finetune import atomic, fingerprint
+from guardrail.finetune.runs import atomic, fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""A recipe at work in a folder: planned, run, stopped, gone on with."""
