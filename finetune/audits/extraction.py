@@ -145,8 +145,10 @@ def _bucket(repeats: int) -> int:
     return 1 << (repeats.bit_length() - 1)
 
 
-def _shares(name: str, exactly: str, outcomes: Sequence[_Outcome]) -> tuple[Figure, Figure]:
-    """The share that came out word for word, `name` and `exactly`, and that which came out nearly so."""
+def _shares(name: str, exactly: str, outcomes: Sequence[_Outcome]) -> tuple[Figure, ...]:
+    """The share that came out word for word, `name` and `exactly`, and that which came out nearly so; nothing where nothing was long enough to be asked for."""
+    if not outcomes:
+        return ()
     exact, near = sum(one.exact for one in outcomes), sum(one.approximate for one in outcomes)
     return (
         share(f"{name}{exactly}", exact, len(outcomes), better="lower"),
