@@ -1,8 +1,8 @@
 """What reinforcement learning makes of the toy model, method by method, and the wireheading alarm at work.
 
-    python -m benchmarks.reinforcement [--seeds 3] [--steps 60]
+    python -m benchmarks.reinforcement [--seeds 3] [--steps 90]
 
-All methods get the same body, the same reward (a judge that errs), 64 replies a step and about as many steps. Gold and KL are measured after training, on 512
+All methods get the same body, the same reward (a judge that errs) and the same number of replies, 64 a step. Gold and KL are measured after training, on 512
 fresh replies to all prompts. The second table trains on a reward that can be cheated, with the alarm on and off.
 """
 
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from guardrail.finetune.data import rows
-from guardrail.finetune.recipe import GroupSettings, PpoSettings
+from guardrail.finetune.recipe import GroupSettings, PpoSettings, RejectionSettings
 from guardrail.finetune.recipes import toy_data
 from guardrail.finetune.settings import AlarmSettings, KlSettings, LoraSettings, RewardTermSettings, RolloutSettings, TrainingSettings
 from guardrail.finetune.stage import StageContext, StopSignal
-from guardrail.finetune.stages import group, ppo
+from guardrail.finetune.stages import group, ppo, rejection
 from guardrail.finetune.training import policy
 from guardrail.finetune.training.losses import kl_divergence, reply_sums
 from guardrail.finetune.training.models import load_tokenizer
@@ -52,7 +52,7 @@ class _Silent:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=90)
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
@@ -65,7 +65,7 @@ def main() -> None:
             found["imitation alone"].append((*_measured(body, body, folder), 0.0))
             for method, settings in methods.items():
                 began = time.perf_counter()
-                run: Any = group.run if isinstance(settings, GroupSettings) else ppo.run
+                run: Any = {PpoSettings: ppo.run, GroupSettings: group.run, RejectionSettings: rejection.run}[type(settings)]
                 run(settings, _context(folder, f"{method}-{seed}", body, seed))
                 seconds = time.perf_counter() - began
                 found[method].append((*_measured(folder / f"{method}-{seed}" / "model", body, folder), seconds))
@@ -81,7 +81,7 @@ def main() -> None:
                 print(_wirehead(folder, f"{method}, seed {seed}", folder / f"body-{seed}", seed, alarm))
 
 
-def _methods(steps: int) -> dict[str, PpoSettings | GroupSettings]:
+def _methods(steps: int) -> dict[str, PpoSettings | GroupSettings | RejectionSettings]:
     reward, gold = (_term("judge"),), _term("gold")
     by_ppo = PpoSettings(model="body", prompts="prompts", reward=reward, gold=gold, updates=steps, kl=KL, rollout=ROLLOUT, training=TRAINING)
     whole = replace(TRAINING, global_batch=64, micro_batch=64, max_steps=steps, epochs=1000.0)
@@ -89,9 +89,13 @@ def _methods(steps: int) -> dict[str, PpoSettings | GroupSettings]:
     lora = LoraSettings(rank=16, alpha=32.0)
     return {
         "PPO": by_ppo,
-        "PPO, LoRA hydra": replace(by_ppo, lora=lora, training=replace(TRAINING, learning_rate=1e-2)),
+        "PPO, LoRA hydra": replace(by_ppo, lora=lora, training=replace(TRAINING, learning_rate=3e-3)),
         "RLOO": GroupSettings(kind="rloo", **shared),
         "GRPO": GroupSettings(kind="grpo", **shared),
+        # As many replies as the others see, all from the body; then one training on the best of each prompt.
+        "rejection sampling": RejectionSettings(
+            model="body", prompts="prompts", reward=reward, gold=gold, samples=steps, rollout=ROLLOUT, training=replace(whole, max_steps=None, epochs=8.0)
+        ),
     }
 
 
