@@ -10,7 +10,6 @@ tune half alone: `--verbose` shows what went wrong there, and of the test half n
 from __future__ import annotations
 
 import argparse
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -19,6 +18,7 @@ from uuid import uuid4
 import msgspec
 
 from guardrail import Guardrail, presentation
+from guardrail.finetune.intervals import wilson
 from guardrail.types import Answer, Message, ReplyKind, Request, Role
 
 if TYPE_CHECKING:
@@ -101,17 +101,6 @@ def judge(case: Case, reply: Reply) -> Outcome:
     if case.expect.reply == "smalltalk":
         right = right and len(reply.text) < _LONGEST_GREETING
     return Outcome(case=case, reply=reply, first=first, right=right)
-
-
-def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
-    if not total:
-        return 0.0, 1.0
-    share = right / total
-    middle = share + z * z / (2 * total)
-    reach = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return (middle - reach) / scale, (middle + reach) / scale
 
 
 def print_table(split: Split, outcomes: Sequence[Outcome]) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import random
 import tempfile
 import time
@@ -24,6 +23,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from guardrail.finetune.intervals import wilson
 from guardrail.generate.memfree import MemFreeProcessor
 from guardrail.generate.quotation import Quotation
 from guardrail.leaks import corpus
@@ -181,11 +181,8 @@ def tell(name: str, rail: LeakRail, plain: set[str], drawn: Iterable[Sequence[st
 
 def interval(hits: int, count: int) -> str:
     """Share with Wilson's 95 % interval."""
-    z = 1.96
-    share = hits / count
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return f"{hits}/{count} {share:.4f} [{max(0.0, centre - half):.4f}, {min(1.0, centre + half):.4f}]"
+    low, high = wilson(hits, count)
+    return f"{hits}/{count} {hits / count:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def runs_of(words: Sequence[str], size: int = 12) -> set[str]:

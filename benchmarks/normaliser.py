@@ -17,7 +17,6 @@ import base64
 import codecs
 import csv
 import json
-import math
 import random
 import re
 import time
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from guardrail.finetune.intervals import wilson
 from guardrail.normal import normalise, readings
 
 if TYPE_CHECKING:
@@ -168,10 +168,8 @@ def _microseconds(function: Callable[[str], object], texts: Sequence[str]) -> fl
 
 def share(hits: int, total: int) -> str:
     """A share with its Wilson interval."""
-    z, part = 1.96, hits / total
-    middle = (part + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(part * (1 - part) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return f"{part:.4f} [{max(0.0, middle - half):.4f}, {min(1.0, middle + half):.4f}]"
+    low, high = wilson(hits, total)
+    return f"{hits / total:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def rows(path: Path) -> list[dict[str, str]]:

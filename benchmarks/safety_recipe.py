@@ -17,8 +17,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
+from guardrail.finetune.intervals import wilson
 from guardrail.finetune.rails import safety_data, safety_encoder
-from guardrail.finetune.rails.safety_report import wilson
 from guardrail.finetune.rails.safety_states import LowerLayers
 from guardrail.index import safety_branch
 from guardrail.index.encoder import SAFETY_BRANCH, MiniLM, weights
@@ -55,9 +55,7 @@ def clinc(data: Path, encoder: MiniLM) -> None:
     for name, vectors, strength in (("baseline, frozen encoder", {k: v * 4 for k, v in own.items()}, 10.0), ("branch beside the encoder", both, 10.0)):
         model = LogisticRegression(C=strength, max_iter=300).fit(vectors["train"], labels["train"])
         right = int((model.predict(vectors["val"]) == labels["val"]).sum())
-        print(
-            f"clinc150 val, in scope, {name:<30}{right}/{len(labels['val'])} {right / len(labels['val']):.1%} {wilson(right, len(labels['val']))}", flush=True
-        )
+        report(f"clinc150 val, in scope, {name}", right, len(labels["val"]))
 
 
 def sst2(data: Path, encoder: MiniLM, work: Path) -> None:
@@ -69,7 +67,7 @@ def sst2(data: Path, encoder: MiniLM, work: Path) -> None:
         for name, rows in parts.items()
     }
     probe = LogisticRegression(C=10.0, max_iter=500).fit(frozen["train"] * 4, truth["train"])
-    report("baseline, frozen encoder", int((probe.predict(frozen["dev"] * 4) == truth["dev"]).sum()), len(truth["dev"]))
+    report("sst2 dev, baseline, frozen encoder", int((probe.predict(frozen["dev"] * 4) == truth["dev"]).sum()), len(truth["dev"]))
     own = weights()
     lower = LowerLayers(encoder, own, work)
     states = {name: lower.states([row["text"] for row in rows]) for name, rows in parts.items()}
@@ -80,7 +78,7 @@ def sst2(data: Path, encoder: MiniLM, work: Path) -> None:
     for name, start in (("branch, from the encoder's own layers", own), ("branch, from the shipped one", shipped)):
         began = time.perf_counter()
         chances = np.mean([train(states["train"], truth["train"], states["dev"], start, seed) for seed in range(1)], axis=0)
-        report(f"{name} ({time.perf_counter() - began:.0f} s)", int(((chances > 0) == truth["dev"]).sum()), len(truth["dev"]))
+        report(f"sst2 dev, {name} ({time.perf_counter() - began:.0f} s)", int(((chances > 0) == truth["dev"]).sum()), len(truth["dev"]))
 
 
 def train(states: States, truth: NDArray[np.int64], dev: States, start: dict[str, NDArray[np.float32]], seed: int) -> NDArray[np.float32]:
@@ -114,4 +112,5 @@ def train(states: States, truth: NDArray[np.int64], dev: States, start: dict[str
 
 
 def report(name: str, right: int, total: int) -> None:
-    print(f"sst2 dev, {name:<46}{right}/{total} {right / total:.1%} {wilson(right, total)}", flush=True)
+    low, high = wilson(right, total)
+    print(f"{name:<55}{right}/{total} {right / total:.1%} [{low:.4f}, {high:.4f}]", flush=True)

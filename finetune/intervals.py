@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from guardrail.finetune.stage import Better
 
-_Z = 1.959964
+_Z = 1.96
 RESAMPLES = 2000
 
 
-def wilson(hits: int, total: int) -> tuple[float, float]:
+def wilson(hits: float, total: int) -> tuple[float, float]:
     """The score interval of a share (Wilson 1927); (0, 1) where there are no rows."""
     if not total:
         return 0.0, 1.0
@@ -39,8 +39,8 @@ def bootstrap(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def share(name: str, hits: int, total: int, *, better: Better | None = None) -> Figure:
-    """A share with its interval."""
+def share(name: str, hits: float, total: int, *, better: Better | None = None) -> Figure:
+    """A share with its interval; `hits` may be a sum of shares, one of each row: no mean of values in 0 to 1 varies more than that of 0s and 1s."""
     low, high = wilson(hits, total)
     return Figure(name=name, value=hits / total if total else 0.0, low=low, high=high, n=total, unit="share", better=better)
 

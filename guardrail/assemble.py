@@ -18,6 +18,7 @@ from guardrail import parts
 from guardrail import settings as settings_module
 from guardrail.chat import Chat
 from guardrail.deployment import Deployment
+from guardrail.enforcement import masks
 from guardrail.errors import GuardrailError, LibraryError
 from guardrail.protocols import Claim, Clearing, Query
 from guardrail.rails.limits import plain
@@ -188,7 +189,13 @@ class Guardrail:
         messages = (Message(role="user", content=message),) if isinstance(message, str) else tuple(message)
         request = Request(id=uuid4().hex, persona=next(iter(self.personas)), messages=messages)
         reading = await chat.read(request, chat.parts, every=True)
-        return Check(decision=_gravest(reading.verdicts), intent=reading.intent, sentiment=_sentiment(reading.verdicts), verdicts=reading.verdicts)
+        return Check(
+            decision=_gravest(reading.verdicts),
+            intent=reading.intent,
+            sentiment=_sentiment(reading.verdicts),
+            verdicts=reading.verdicts,
+            masks=masks(chat.parts.input_rails, reading.verdicts),
+        )
 
     async def acheck_output(self, text: str, *, passages: Sequence[str] = (), question: str = "") -> Check:
         """What the output rails say of an answer to `question`, sentence by sentence against `passages`."""
@@ -202,7 +209,14 @@ class Guardrail:
                 judgement = await chat.parts.judge.judge(Claim(evidence=evidence, text=text[start:end]))
                 verdicts.append(_moved(judgement.verdict, start))
                 sentences.append(replace(judgement.sentence, start=start, end=end))
-        return Check(decision=_gravest(verdicts), intent=intent, sentiment=_sentiment(verdicts), verdicts=tuple(verdicts), sentences=tuple(sentences))
+        return Check(
+            decision=_gravest(verdicts),
+            intent=intent,
+            sentiment=_sentiment(verdicts),
+            verdicts=tuple(verdicts),
+            sentences=tuple(sentences),
+            masks=masks(chat.parts.output_rails, verdicts),
+        )
 
     async def acheck_passage(self, text: str) -> Check:
         """What the retrieval rails say of a text that a model is to read, e.g. a document or what a tool gave: whether it gives the model orders.

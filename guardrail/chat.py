@@ -19,7 +19,7 @@ from guardrail.errors import PromptTooLong, UnknownModel
 from guardrail.faults import fault_verdict
 from guardrail.frontier import Frontier, TextCheck
 from guardrail.masking import mask, restored
-from guardrail.protocols import Clearing, Deciding, Prompt, Query
+from guardrail.protocols import Clearing, Prompt, Query
 from guardrail.rails.limits import plain
 from guardrail.reading import Reader, check_all
 from guardrail.refusal import refused_for
@@ -313,7 +313,7 @@ def _text_checks(rails: Iterable[EnforcedRail]) -> tuple[TextCheck, ...]:
             check=rail.check,
             clearing=rail.rail if isinstance(rail.rail, Clearing) else None,
             consequence=(rail.consequence or "block") if rail.enforced else "block",
-            decide=rail.rail.decide if rail.decision is None and isinstance(rail.rail, Deciding) else None,
+            decide=rail.decide,
         )
         for rail in rails
     )

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from guardrail.deadline import within
 from guardrail.errors import InvalidRequest, RailError
-from guardrail.protocols import Judgement
+from guardrail.protocols import Deciding, Judgement
 from guardrail.types import Sentence, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from guardrail.protocols import Claim, Judge, Rail
     from guardrail.settings import Consequence, RailSettings
-    from guardrail.types import Decision, Stage, Tightening
+    from guardrail.types import Decision, Finding, Stage, Tightening
 
 log = logging.getLogger("guardrail.rails")
 
@@ -46,6 +46,15 @@ class EnforcedRail:
     def enforced(self) -> bool:
         """Whether its objection changes what happens."""
         return self.settings.mode == "enforce"
+
+    @property
+    def decide(self) -> Callable[[Iterable[Finding]], Decision] | None:
+        """What it says where only some of its findings count; None: the same as of all."""
+        return self.rail.decide if self.decision is None and isinstance(self.rail, Deciding) else None
+
+    def masks(self, finding: Finding) -> bool:
+        """Whether this finding of a verdict that masks is masked, and not only reported."""
+        return self.decide is None or self.decide((finding,)) == "modify"
 
     async def check(self, subject: object) -> Verdict:
         started = time.perf_counter()
@@ -93,6 +102,17 @@ def enforced(verdict: Verdict) -> bool:
 
 
 Enforced = TypeVar("Enforced", EnforcedRail, EnforcedJudge)
+
+
+def masks(rails: Sequence[EnforcedRail], verdicts: Iterable[Verdict]) -> tuple[Finding, ...]:
+    """What the verdicts of `rails` mask."""
+    return tuple(
+        finding
+        for verdict in verdicts
+        if verdict.decision == "modify" and verdict.mode == "enforce"
+        for finding in verdict.findings
+        if any(rail.masks(finding) for rail in rails if rail.rail.id == verdict.rail)
+    )
 
 
 def tighten(rails: Sequence[Enforced], wishes: Iterable[Tightening]) -> tuple[Enforced, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from guardrail.types import Check, Verdict
+    from guardrail.types import Check, Finding, Verdict
 
 GROUNDING = "grounding"
 """The rail that speaks of passages; without any it has nothing to say."""
@@ -23,9 +23,8 @@ def stopping(verdicts: Iterable[Verdict]) -> Verdict | None:
     return next((verdict for verdict in verdicts if verdict.decision != "modify" or verdict.rail == GROUNDING), None)
 
 
-def masked(text: str, verdicts: Iterable[Verdict]) -> str:
-    """`text` with every stretch that a `modify` verdict found replaced by its type, e.g. `[EMAIL]`. Where stretches overlap, the first covers them all."""
-    findings = [finding for verdict in verdicts if verdict.decision == "modify" and verdict.rail != GROUNDING for finding in verdict.findings]
+def masked(text: str, findings: Iterable[Finding]) -> str:
+    """`text` with every one of `findings` replaced by its type, e.g. `[EMAIL]`. Where they overlap, the first covers them all."""
     shown, place = "", 0
     for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
         if finding.start >= place:

@@ -340,6 +340,8 @@ class Check:
     verdicts: tuple[Verdict, ...]
     sentences: tuple[Sentence, ...] | None = None
     """None for an input check."""
+    masks: tuple[Finding, ...] = ()
+    """The findings that are to be masked; what is only reported is not among them."""
     sentiment: Sentiment | None = None
     """None where no rail reads it."""
 

@@ -40,12 +40,12 @@ def hallucination(subject: Subject, questions: Sequence[Question], *, tokens: in
     strange = [msgspec.structs.replace(prompt, passages=questions[(number + shift) % len(questions)].passages) for number, prompt in enumerate(prompts)]
     bare = [msgspec.structs.replace(prompt, passages=()) for prompt in prompts]
     notes: list[str] = []
-    figures: list[Figure] = [_unsupported("hallucination.reference", grounded, prompts, [one.answer for one in questions], seed=subject.seed)[0]]
+    figures: list[Figure] = [_unsupported("hallucination.reference", grounded, prompts, [one.answer for one in questions])[0]]
     samples: list[Sample] = []
     for name, given in (("with_passages", prompts), ("without_passages", bare)):
         kept, replies = _replies(subject, f"hallucination-{name}", given, tokens=tokens, notes=notes)
         stated = [(prompts[number], reply) for number, reply in zip(kept, replies, strict=True) if not declines(reply)]
-        figure, sample = _unsupported(f"hallucination.{name}", grounded, [one for one, _ in stated], [reply for _, reply in stated], seed=subject.seed)
+        figure, sample = _unsupported(f"hallucination.{name}", grounded, [one for one, _ in stated], [reply for _, reply in stated])
         figures.append(figure)
         samples += sample
         if name == "with_passages":
@@ -87,14 +87,14 @@ def _replies(subject: Subject, name: str, prompts: Sequence[Prompt], *, tokens: 
     return numbers, [subject.text(answer.tokens) for answer in answers]
 
 
-def _unsupported(name: str, grounded: Groundedness, prompts: Sequence[Prompt], replies: Sequence[str], *, seed: int) -> tuple[Figure, list[Sample]]:
+def _unsupported(name: str, grounded: Groundedness, prompts: Sequence[Prompt], replies: Sequence[str]) -> tuple[Figure, list[Sample]]:
     """The share of each reply's sentences without support, over those that state something, and the worst reply."""
     found = [
         (sum(support < grounded.least for support in supports) / len(supports), number)
         for number, supports in enumerate(grounded.supports(prompts, replies))
         if supports
     ]
-    figure = mean(name, [value for value, _ in found], unit="share", better="lower", seed=seed)
+    figure = share(name, sum(value for value, _ in found), len(found), better="lower")
     worst = max(found, default=(0.0, 0))
     if not worst[0]:
         return figure, []

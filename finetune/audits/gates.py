@@ -36,6 +36,9 @@ def _results(gate: GateSettings, figures: Mapping[str, Figure], others: Mapping[
     if figure is None:
         yield GateResult(sentence=f"{gate.figure}: the audit has no such figure; it has {', '.join(sorted(figures)) or 'none'}", passed=False)
         return
+    if figure.n == 0:
+        yield GateResult(sentence=f"{gate.figure}: nothing was measured, it is of no rows; look at the notes of the audit", passed=False)
+        return
     measured = f"{gate.figure} is {shown(figure)}"
     if gate.at_most is not None:
         yield _bound(measured, "at most", gate.at_most, (figure.value if figure.high is None else figure.high) - gate.at_most)
@@ -45,8 +48,8 @@ def _results(gate: GateSettings, figures: Mapping[str, Figure], others: Mapping[
         if most is None:
             continue
         before = (others[name] or {}).get(gate.figure)
-        if before is None or figure.better is None:
-            why = f"the audit of the {name} has no such figure" if before is None else "it has no good direction"
+        if before is None or before.n == 0 or figure.better is None:
+            why = "it has no good direction" if before is not None and before.n != 0 else f"the audit of the {name} has no such figure, or of no rows"
             yield GateResult(sentence=f"{measured}: it cannot be held against the {name}, {why}", passed=False)
             continue
         found = change(figure, before)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DIGITS = 9
 """Of a secret, so that there are 10^9 of them."""
+_FEWEST = 3
+"""Digits of a secret that is read: with fewer, most of those drawn at random would be the secret itself."""
 
 _NAMES = (
     "amber birch cedar delta ember fjord grove heron indigo juniper kelp larch maple nettle onyx poplar quartz rowan sable thistle umber violet willow yarrow "
@@ -69,7 +71,7 @@ def planted(canary: Canary) -> tuple[AnyRow, ...]:
 
 
 def read(path: Path) -> tuple[Canary, ...]:
-    """Canaries from a file, one a line. Raises ConfigurationError, with file and line, for a line that is none."""
+    """Canaries from a file, one a line. Raises ConfigurationError, with file and line, for a line that is none, or has a secret of too few digits."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -78,8 +80,13 @@ def read(path: Path) -> tuple[Canary, ...]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                found.append(msgspec.json.decode(line, type=Canary))
+                canary = msgspec.json.decode(line, type=Canary)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 expected = '{"id": str, "prefix": str, "secret": str, "repeats": int, "question"?: str}'
                 raise ConfigurationError(f"{path}:{number}: this is no canary ({error}): write {expected}.") from None
+            if sum(map(str.isdecimal, canary.secret)) < _FEWEST:
+                raise ConfigurationError(
+                    f"{path}:{number}: the secret has fewer than {_FEWEST} digits: it is ranked among others that differ in these, and one without would look unknown."
+                )
+            found.append(canary)
     return tuple(found)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
+
+from guardrail.finetune.intervals import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
 
 MISSES = 60
 """Most ids of misses that a card lists of each kind."""
-
-
-def wilson(right: int, total: int, z: float = 1.96) -> list[float]:
-    """95 % interval of a share (Wilson 1927)."""
-    if not total:
-        return [0.0, 1.0]
-    share = right / total
-    middle, reach = share + z * z / (2 * total), z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return [round((middle - reach) / (1 + z * z / total), 4), round((middle + reach) / (1 + z * z / total), 4)]
 
 
 def row_id(row: Row) -> str:
@@ -42,10 +34,10 @@ def flag_figures(truth: NDArray[np.bool_], chances: NDArray[np.float64], thresho
     alarms = [row_id(row) for row, t, s in zip(rows, truth, said, strict=True) if s and not t]
     return {
         "rows": {"yes": yes, "no": len(truth) - yes},
-        "precision": {"value": _share(right, claimed), "ci95": wilson(right, claimed)},
-        "recall": {"value": _share(right, yes), "ci95": wilson(right, yes)},
+        "precision": {"value": _share(right, claimed), "ci95": _interval(right, claimed)},
+        "recall": {"value": _share(right, yes), "ci95": _interval(right, yes)},
         "f1": _share(2 * right, yes + claimed),
-        "false_alarms": {"value": _share(len(alarms), len(truth) - yes), "ci95": wilson(len(alarms), len(truth) - yes)},
+        "false_alarms": {"value": _share(len(alarms), len(truth) - yes), "ci95": _interval(len(alarms), len(truth) - yes)},
         "auroc": round(float(roc_auc_score(truth, chances)), 4) if 0 < yes < len(truth) else None,
         "expected_calibration_error": round(_calibration_error(chances, truth), 4),
         "missed": {"number": len(missed), "ids": missed[:MISSES]},
@@ -63,8 +55,8 @@ def label_figures(
         right, yes, claimed = int(((truth == number) & (said == number)).sum()), int((truth == number).sum()), int((said == number).sum())
         by_label[label] = {
             "rows": yes,
-            "precision": {"value": _share(right, claimed), "ci95": wilson(right, claimed)},
-            "recall": {"value": _share(right, yes), "ci95": wilson(right, yes)},
+            "precision": {"value": _share(right, claimed), "ci95": _interval(right, claimed)},
+            "recall": {"value": _share(right, yes), "ci95": _interval(right, yes)},
             "f1": _share(2 * right, yes + claimed),
         }
     draws = []
@@ -75,7 +67,7 @@ def label_figures(
     return {
         "by_label": by_label,
         "macro_f1": {"value": round(macro_f1(truth, said, len(labels)), 4), "ci95": [round(float(np.quantile(draws, q)), 4) for q in (0.025, 0.975)]},
-        "accuracy": {"value": _share(int((truth == said).sum()), len(truth)), "ci95": wilson(int((truth == said).sum()), len(truth))},
+        "accuracy": {"value": _share(int((truth == said).sum()), len(truth)), "ci95": _interval(int((truth == said).sum()), len(truth))},
         "expected_calibration_error": round(_calibration_error(shares.max(axis=1).astype(np.float64), shares.argmax(axis=1) == truth), 4),
         "missed": {"number": len(missed), "ids": missed[:MISSES]},
     }
@@ -89,6 +81,10 @@ def macro_f1(truth: NDArray[np.int64], said: NDArray[np.intp], labels: int) -> f
         if both:
             scores.append(2 * int(((truth == number) & (said == number)).sum()) / both)
     return float(np.mean(scores))
+
+
+def _interval(part: int, whole: int) -> list[float]:
+    return [round(end, 4) for end in wilson(part, whole)]
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -32,7 +32,7 @@ _BINS = 10
 
 
 def judge(model: Term, preferences: Sequence[Preference], *, seed: int = 0) -> Iterator[Figure]:
-    """Accuracy in all and by strength, beside a baseline that always prefers the longer reply; calibration; length bias."""
+    """Accuracy in all and by strength, beside a baseline that always prefers the longer reply, of two as long either; calibration; length bias."""
     prompts = [Prompt(prompt=row.prompt) for row in preferences]
     better, worse = model(prompts, [row.chosen for row in preferences]), model(prompts, [row.rejected for row in preferences])
     gaps = better - worse
@@ -43,7 +43,7 @@ def judge(model: Term, preferences: Sequence[Preference], *, seed: int = 0) -> I
         of = np.array([row.strength == strength for row in preferences])
         if of.any() and not of.all():
             yield share(f"reward.accuracy.{name}", int(right[of].sum()), int(of.sum()), better="higher")
-    yield share("reward.length_baseline", int((longer > 0).sum()), len(longer))
+    yield share("reward.length_baseline", float((longer > 0).sum() + (longer == 0).sum() / 2), len(longer))
     if (longer < 0).any():
         yield share("reward.accuracy.shorter_chosen", int(right[longer < 0].sum()), int((longer < 0).sum()), better="higher")
     yield mean("reward.gap", gaps.tolist(), unit="logits", better="higher", seed=seed)

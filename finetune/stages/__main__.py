@@ -23,7 +23,7 @@ from guardrail.finetune.stage import Interrupted, StopSignal
 
 def main(arguments: list[str]) -> int:
     """Run the stage; 0 where it is done or has saved where it stands."""
-    run, stage = Path(arguments[0]), arguments[1]
+    run, stage = Path(arguments[0]).resolve(), arguments[1]
     launcher = arguments[2] if len(arguments) > 2 else None
     folder = run / STAGES / stage
     stop = StopSignal()

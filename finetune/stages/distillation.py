@@ -23,7 +23,7 @@ from guardrail.finetune.settings import MixtureSettings, TrainingSettings
 from guardrail.finetune.stage import Sample
 from guardrail.finetune.stages import sft
 from guardrail.finetune.training.arguments import main_process_first
-from guardrail.finetune.training.models import check_chat, load_model, load_tokenizer
+from guardrail.finetune.training.models import MODEL, check_chat, load_model, load_tokenizer
 from guardrail.finetune.training.rollout import GenerateSampler, prompt_tokens
 from guardrail.finetune.training.sampling import sampled
 from guardrail.prompts.safety import load_safety_prompts
@@ -71,7 +71,7 @@ def run(settings: DistillationSettings, context: StageContext) -> StageResult:
         write_chosen(folder, [prompts[number] for number in kept], [safe[number].reply for number in kept])
     within = replace(context, inputs={**context.inputs, CHOSEN: folder})
     learned = sft.run(SftSettings(model=settings.model, data=(MixtureSettings(data=CHOSEN),), lora=settings.lora, training=settings.training), within)
-    after = best_of(prompts, [(reply,) for reply in answers(str(context.folder / learned.outputs["model"]), plain, "samples_after.jsonl")], reward)
+    after = best_of(prompts, [(reply,) for reply in answers(str(context.folder / MODEL), plain, "samples_after.jsonl")], reward)
     of_risk, kept_of = Counter(prompt.risk or "any" for prompt in prompts), Counter(prompts[number].risk or "any" for number in kept)
     figures = (
         mean("reward.start", [best.score for best in own], seed=context.seed),

@@ -19,8 +19,9 @@ from guardrail.finetune.intervals import mean, share
 from guardrail.finetune.stage import StageResult
 from guardrail.finetune.training.arguments import steps_of, training_arguments
 from guardrail.finetune.training.callbacks import quiet, train
-from guardrail.finetune.training.models import attach_lora, check_chat, check_fit, load_model, load_tokenizer, save_model
+from guardrail.finetune.training.models import attach_lora, check_chat, check_fit, load_model, load_tokenizer
 from guardrail.finetune.training.preference_margin import preference_margins
+from guardrail.finetune.training.supervised import save
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +40,8 @@ def run(settings: DpoSettings, context: StageContext) -> StageResult:
     check_chat(tokenizer, settings.model)
     folder = Path(context.resolve(settings.data, "preferences"))
     given = tuple(rows.read(folder / "train.jsonl", rows.Preference))
-    heldout = _fitting(rows.read(folder / "heldout.jsonl", rows.Preference), tokenizer, settings.training.max_length)
+    kept_out = tuple(rows.read(folder / "heldout.jsonl", rows.Preference))
+    heldout = _fitting(kept_out, tokenizer, settings.training.max_length)
     learned = _fitting(given, tokenizer, settings.training.max_length)
     model = load_model(base, training=settings.training, lora=settings.lora)
     check_fit(model, tokenizer, settings.model)
@@ -58,7 +60,7 @@ def run(settings: DpoSettings, context: StageContext) -> StageResult:
             processing_class=tokenizer,
         )
     train(trainer, context, keep=settings.training.keep)
-    outputs = save_model(trainer.accelerator.unwrap_model(trainer.model), tokenizer, context.folder, base=base)
+    outputs = save(trainer, tokenizer, context.folder, base=base)
     with torch.no_grad():
         before = preference_margins(load_model(base, training=settings.training), tokenizer, heldout)
         after = preference_margins(load_model(str(context.folder / "model"), training=settings.training), tokenizer, heldout)
@@ -69,8 +71,11 @@ def run(settings: DpoSettings, context: StageContext) -> StageResult:
         share("dpo.likelier_before", int((before > 0).sum()), len(before)),
         share("dpo.likelier", int((after > 0).sum()), len(after), better="higher"),
     )
-    left_out = len(given) - len(learned)
-    notes = (f"{left_out} of {len(given)} choices have more than {settings.training.max_length} tokens and were not learned.",) if left_out else ()
+    notes = tuple(
+        f"{len(every) - len(fitting)} of {len(every)} {what} have more than {settings.training.max_length} tokens and were left out."
+        for what, every, fitting in (("choices", given, learned), ("held-out choices", kept_out, heldout))
+        if len(fitting) < len(every)
+    )
     return StageResult(figures=figures, notes=notes, outputs=outputs)
 
 

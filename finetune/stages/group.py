@@ -60,6 +60,8 @@ def _run(settings: GroupSettings, context: StageContext) -> StageResult:
         raise ConfigurationError(
             f"training.global_batch is {settings.training.global_batch} and counts replies: make it a multiple of group, which is {settings.group}."
         )
+    if settings.alarm.kl_cap is not None and not settings.kl.coefficient:
+        raise ConfigurationError("alarm.kl_cap: without a kl.coefficient the distance from the reference is not measured; set one, however small.")
     reference = context.resolve(settings.model, "model")
     tokenizer = load_tokenizer(reference)
     check_chat(tokenizer, settings.model)
@@ -108,11 +110,16 @@ def _run(settings: GroupSettings, context: StageContext) -> StageResult:
     watching = _Watching(settings, context.folder / CHECKPOINTS, trainer, reward)
     train(trainer, context, keep=settings.training.keep, callbacks=[watching])
     alarm = watching.settle()
+    figures = watching.history.figures(alarm, replies=settings.training.global_batch)
+    notes = watching.history.notes(alarm, has_gold=settings.gold is not None, left_out=left_out)
+    if not settings.kl.coefficient:  # TRL reads no reference then
+        figures = tuple(figure for figure in figures if figure.name != "kl")
+        notes = (*notes, "The distance from the reference was not measured, since kl.coefficient is 0: plots show it as 0.")
     return StageResult(
-        figures=watching.history.figures(alarm, replies=settings.training.global_batch),
+        figures=figures,
         curves=watching.history.curves(),
         samples=reward.last,
-        notes=watching.history.notes(alarm, has_gold=settings.gold is not None, left_out=left_out),
+        notes=notes,
         outputs=save(trainer, tokenizer, context.folder, base=reference),
     )
 

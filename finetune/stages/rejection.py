@@ -18,7 +18,7 @@ from guardrail.finetune.rewards.best_of import best_of
 from guardrail.finetune.settings import MixtureSettings, TrainingSettings
 from guardrail.finetune.stages import sft
 from guardrail.finetune.training.arguments import main_process_first
-from guardrail.finetune.training.models import check_chat, load_model, load_tokenizer
+from guardrail.finetune.training.models import MODEL, check_chat, load_model, load_tokenizer
 from guardrail.finetune.training.rollout import GenerateSampler, questions
 from guardrail.finetune.training.sampling import sampled
 
@@ -54,7 +54,7 @@ def run(settings: RejectionSettings, context: StageContext) -> StageResult:
         write_chosen(folder, prompts, [best.reply for best in chosen])
     within = replace(context, inputs={**context.inputs, CHOSEN: folder})
     learned = sft.run(SftSettings(model=settings.model, data=(MixtureSettings(data=CHOSEN),), lora=settings.lora, training=settings.training), within)
-    after = answers(str(context.folder / learned.outputs["model"]), "samples_after.jsonl")
+    after = answers(str(context.folder / MODEL), "samples_after.jsonl")
     figures = [
         mean("reward.start", [best.mean for best in chosen], seed=context.seed),
         mean(f"reward.best_of_{settings.samples}", [best.score for best in chosen], better="higher", seed=context.seed),

@@ -60,7 +60,9 @@ def run(settings: RewardSettings, context: StageContext) -> StageResult:
             processing_class=tokenizer,
         )
     train(trainer, context, keep=settings.training.keep)
-    save_reward(trainer.model, tokenizer, context.folder / "reward")
+    if trainer.is_world_process_zero():
+        save_reward(trainer.model, tokenizer, context.folder / "reward")
+    trainer.accelerator.wait_for_everyone()
     scorer = RewardModel.load(str(context.folder / "reward"))
     figures = [*judge(scorer, heldout, seed=context.seed)]
     figures += stability(scorer, heldout[: settings.stability.rows], settings.stability.kinds, seed=context.seed)

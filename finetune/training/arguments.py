@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -16,7 +17,7 @@ from transformers.utils import logging
 from guardrail.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from guardrail.finetune.settings import TrainingSettings
     from guardrail.finetune.stage import StageContext
@@ -44,9 +45,17 @@ def devices() -> int:
     return int(PartialState(cpu=uses_cpu()).num_processes)
 
 
-def main_process_first() -> AbstractContextManager[None]:
-    """What is done within is done by the first process before the others come to it."""
-    return cast("AbstractContextManager[None]", PartialState(cpu=uses_cpu()).main_process_first())
+@contextmanager
+def main_process_first() -> Iterator[None]:
+    """What is done within is done by the first process before the others come to it, also where the first one leaves it with an error: none waits for ever."""
+    state = PartialState(cpu=uses_cpu())
+    if not state.is_main_process:
+        state.wait_for_everyone()
+    try:
+        yield
+    finally:
+        if state.is_main_process:
+            state.wait_for_everyone()
 
 
 def accumulation(settings: TrainingSettings, *, devices: int) -> int:

@@ -68,6 +68,9 @@ def load_model(
         model = kind.from_pretrained(reference, local_files_only=_is_local(reference), use_safetensors=True, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ConfigurationError(f"No model can be loaded from {reference}: {_first_line(error)}") from None
+    if model.can_generate():
+        # What its makers sample with, such as a penalty of repetition, would change every reply that is sampled or audited.
+        model.generation_config = GenerationConfig.from_model_config(model.config)
     if training.gradient_checkpointing:
         model.config.use_cache = False
     return cast("PreTrainedModel", model)

@@ -13,6 +13,7 @@ from guardrail.langchain.conversation import spoken
 from guardrail.langchain.step import REFUSAL
 from guardrail.objections import masked, objections, stopping
 from guardrail.rails.limits import plain
+from guardrail.types import Check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from guardrail.assemble import Guardrail
 
+_NOTHING = Check(decision="pass", intent=None, verdicts=())
+"""What the rails say of a text without words."""
 _OVERLAP = 400
 """Characters that two windows of a long text share."""
 WITHHELD = "[The result of this tool was withheld: it holds instructions or contents that are not allowed.]"
@@ -67,9 +70,8 @@ class GuardrailMiddleware(AgentMiddleware[Any, Any, Any]):
                 checks = [await self._guard.acheck_input(text)] + ([await self._guard.acheck_input(before)] if len(before) > 1 else [])
                 if any(stopping(objections(check, grounded=False)) is not None for check in checks):
                     return {"messages": [*changed, AIMessage(self._refusal)], "jump_to": "end"}
-                found = objections(checks[0], grounded=False)
-                if found:
-                    changed.append(message.model_copy(update={"content": masked(plain(text), found)}))
+                if checks[0].masks:
+                    changed.append(message.model_copy(update={"content": masked(plain(text), checks[0].masks)}))
         return {"messages": changed} if changed else None
 
     async def _tool_text(self, text: str) -> str:
@@ -80,13 +82,13 @@ class GuardrailMiddleware(AgentMiddleware[Any, Any, Any]):
         shown = []
         for window in windows:
             try:
-                found = objections(await self._guard.acheck_input(window), grounded=False) if window.strip() else ()
+                check = await self._guard.acheck_input(window) if window.strip() else _NOTHING
             except InvalidRequest:
                 return WITHHELD  # what is no well-formed text cannot be checked
             planted = objections(await self._guard.acheck_passage(window), grounded=False)
-            if stopping(found) is not None or planted or (found and len(windows) > 1):
+            if stopping(objections(check, grounded=False)) is not None or planted or (check.masks and len(windows) > 1):
                 return WITHHELD
-            shown.append(masked(plain(window), found) if found else window)
+            shown.append(masked(plain(window), check.masks) if check.masks else window)
         return shown[0] if len(windows) == 1 else text
 
     @hook_config(can_jump_to=["end"])
@@ -102,14 +104,14 @@ class GuardrailMiddleware(AgentMiddleware[Any, Any, Any]):
         passages = [str(message.text) for message in messages if isinstance(message, ToolMessage)] if self._grounded and not last.tool_calls else []
         question = next((str(message.text) for message in reversed(messages) if isinstance(message, HumanMessage)), "")
         text = str(last.text)
-        found = objections(await self._guard.acheck_output(text, passages=passages, question=question), grounded=bool(passages)) if text.strip() else ()
-        stopped = stopping(found) is not None
+        check = await self._guard.acheck_output(text, passages=passages, question=question) if text.strip() else _NOTHING
+        stopped = stopping(objections(check, grounded=bool(passages))) is not None
         for call in last.tool_calls:
             arguments = json.dumps(call["args"], ensure_ascii=False)
             stopped = stopped or bool(objections(await self._guard.acheck_output(arguments, question=question), grounded=False))
         if stopped:
             return {"messages": [AIMessage(self._refusal, id=last.id)], "jump_to": "end"}
-        return {"messages": [last.model_copy(update={"content": masked(text, found)})]} if found else None
+        return {"messages": [last.model_copy(update={"content": masked(text, check.masks)})]} if check.masks else None
 
 
 def _new(messages: Sequence[BaseMessage]) -> list[BaseMessage]:

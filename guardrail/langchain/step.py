@@ -59,10 +59,9 @@ class GuardrailStep(Runnable[Any, Any]):
         else:
             question = next((str(message.text) for message in reversed(messages[:-1]) if isinstance(message, HumanMessage)), "")
             check = await self._guard.acheck_output(last, passages=self._passages, question=question)
-        found = objections(check, grounded=bool(self._passages))
-        stopped = stopping(found)
+        stopped = stopping(objections(check, grounded=bool(self._passages)))
         if stopped is None:
-            return _with_text(given, masked(plain(last) if self._stage == "input" else last, found)) if found else given
+            return _with_text(given, masked(plain(last) if self._stage == "input" else last, check.masks)) if check.masks else given
         if self._refusal is None:
             raise Blocked(stopped, check)
         return self._refusal if isinstance(given, str) else _with_text(given, self._refusal) if isinstance(given, BaseMessage) else AIMessage(self._refusal)

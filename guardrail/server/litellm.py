@@ -51,11 +51,11 @@ class LiteLLM:
         for role, text in zip(roles, texts, strict=True):
             if role in _OWN or text in shown or not text.strip():
                 continue
-            found = self._objections(await self._guard.acheck_input(text))
-            stopped = stopping(found)
+            check = await self._guard.acheck_input(text)
+            stopped = stopping(self._objections(check))
             if stopped is not None:
                 return litellm_wire.LiteLLMReply(action="BLOCKED", blocked_reason=explained(stopped))
-            shown[text] = masked(plain(text), found) if found else text
+            shown[text] = masked(plain(text), check.masks) if check.masks else text
         conversation = _conversation(messages)
         if len(conversation) > 1 or (conversation and conversation[-1].content not in shown):
             stopped = stopping(self._objections(await self._guard.acheck_input(conversation)))
@@ -69,11 +69,10 @@ class LiteLLM:
         shown = []
         for text in [*texts, *_arguments(asked.tool_calls or [])]:
             check = await self._guard.acheck_output(text, passages=given.passages, question=given.question)
-            found = self._objections(check, grounded=bool(given.passages))
-            stopped = stopping(found)
+            stopped = stopping(self._objections(check, grounded=bool(given.passages)))
             if stopped is not None:
                 return litellm_wire.LiteLLMReply(action="BLOCKED", blocked_reason=explained(stopped))
-            shown.append(masked(text, found))
+            shown.append(masked(text, check.masks))
         held = [await self._held_back(text) for text in texts]
         return _passed(texts, shown[: len(texts)], held if any(held) else None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.golden import KINDS, Case, load, wilson
+from benchmarks.golden import KINDS, Case, load
 
 LIBRARY = Path(__file__).parents[2] / "index" / "library"
 
@@ -68,8 +68,3 @@ def test_a_follow_up_is_a_conversation_that_ends_with_the_user(cases: list[Case]
     for case in cases:
         assert (len(case.messages) > 1) == (case.kind == "follow_up")
         assert not case.messages or case.messages[-1].role == "user"
-
-
-def test_the_interval_is_wilsons() -> None:
-    low, high = wilson(81, 263)
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)  # Newcombe 1998, table I, method 3

@@ -51,6 +51,7 @@ def guard() -> Iterator[Guardrail]:
         RailSettings(id="keywords", stage="input", options={"phrases": ["hemlock recipe"]}),
         RailSettings(id="keywords", stage="output", options={"phrases": ["top secret"]}),
         RailSettings(id="keywords", stage="output", on_fail="redact", options={"phrases": ["Xanthippe"]}),
+        RailSettings(id="personal_data", stage="output", options={"actions": {"email": "mask", "ip_address": "pass"}}),
     )
     made = Guardrail(settings(*rails), generator=Words())
     yield made
@@ -162,6 +163,11 @@ def test_a_tool_result_that_is_no_text_is_withheld(guard: Guardrail) -> None:
 def test_what_is_only_redacted_is_masked(guard: Guardrail) -> None:
     made, _ = agent(guard, "Her name was Xanthippe.")
     assert run(made)[-1].text == "Her name was [PHRASE]."
+
+
+def test_what_is_only_reported_is_not_masked_beside_what_is(guard: Guardrail) -> None:
+    made, _ = agent(guard, "Ask socrates@example.org at 203.0.113.7.")
+    assert run(made)[-1].text == GuardrailStep(guard, stage="output").invoke("Ask socrates@example.org at 203.0.113.7.") == "Ask [EMAIL] at 203.0.113.7."
 
 
 def test_a_later_question_of_a_conversation_is_checked(guard: Guardrail) -> None:

@@ -17,10 +17,12 @@ from guardrail.types import Check, Finding, Verdict
 from tests.server.served import PATIENCE, Words, served, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATH = "/beta/litellm_basic_guardrail_api"
 SECRET = "the vault code is nine four two"
+KINDS = {"email": "mask", "ip_address": "pass"}
+"""What is masked, and what is only reported."""
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,8 @@ def client() -> Iterator[httpx.Client]:
         RailSettings(id="keywords", stage="output", options={"phrases": [SECRET]}),
         RailSettings(id="keywords", stage="output", on_fail="redact", options={"phrases": ["Xanthippe"]}),
         RailSettings(id="keywords", stage="output", mode="shadow", options={"phrases": ["watched only"]}),
+        RailSettings(id="personal_data", stage="input", options={"actions": KINDS}),
+        RailSettings(id="personal_data", stage="output", options={"actions": KINDS}),
     )
     with served(create_app(Guardrail(settings(*rails), generator=Words()))) as address, httpx.Client(base_url=address, timeout=PATIENCE) as made:
         yield made
@@ -62,6 +66,12 @@ def test_a_blocked_text_names_the_rail_and_nothing_of_the_text(client: httpx.Cli
         "blocked_reason": "Stopped by the rail 'keywords': on the block list.",
     }
     assert response(client, f"It is {SECRET}.")["action"] == "BLOCKED"
+
+
+@pytest.mark.parametrize("ask", [request, response])
+def test_what_is_only_reported_is_not_masked_beside_what_is(client: httpx.Client, ask: Callable[..., dict[str, Any]]) -> None:
+    assert ask(client, "Ask socrates@example.org at 203.0.113.7.")["texts"] == ["Ask [EMAIL] at 203.0.113.7."]
+    assert ask(client, "Ask at 203.0.113.7.") == {"action": "NONE"}
 
 
 def test_texts_of_the_deployment_itself_are_not_screened(client: httpx.Client) -> None:
@@ -173,4 +183,4 @@ def test_a_masked_text_holds_every_character_outside_of_the_findings_and_none_in
     findings = [Finding(type="x", start=start, end=end, score=1) for start, end in spans]
     covered = {place for start, end in spans for place in range(start, end)}
     kept = "".join(letter for place, letter in enumerate(text) if place not in covered)
-    assert masked(text, [verdict("modify", *findings)]).replace("[X]", "") == kept
+    assert masked(text, findings).replace("[X]", "") == kept
