@@ -239,7 +239,8 @@ class Guardrail:
     async def _evidence(self, chat: Chat, question: str, passages: Sequence[str]) -> Evidence:
         """Texts given by a caller as if they had been retrieved."""
         request = Request(id=uuid4().hex, persona=next(iter(self.personas)), messages=(Message(role="user", content=question),))
-        encodings = [await chat.encode(plain(text)) for text in (question, *passages)]
+        # Passages as they are: the rail looks up where their tokens stand.
+        encodings = [await chat.encode(text) for text in (plain(question), *passages)]
         hits = tuple(
             _hit(number, text, _NO_TOKENS if encoding is None else encoding.tokens)
             for number, (text, encoding) in enumerate(zip(passages, encodings[1:], strict=True))

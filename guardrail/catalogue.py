@@ -219,8 +219,13 @@ KINDS: dict[str, RailKind] = {
             may=_TEXT,
             options=LeakOptions,
             encoded=False,
-            load=lambda _entry, _stage, options, given: LeakRail(
-                _leak_index(given), run=options.run, bridge=options.bridge, allowed=_given(given).own_words, pool=_given(given).pool
+            load=lambda entry, _stage, options, given: LeakRail(
+                _leak_index(given),
+                run=options.run,
+                bridge=options.bridge,
+                allowed=_given(given).own_words,
+                whole=entry.on_fail == "redact",
+                pool=_given(given).pool,
             ),
         ),
         RailKind(

@@ -246,7 +246,10 @@ class Frontier:
         return self._show(safe, verdicts)
 
     def _show(self, safe: int, verdicts: Sequence[Verdict]) -> str:
-        """Release the output up to `safe`, with what `verdicts` found there masked. A stretch that ends past `safe` is held back as a whole."""
+        """Release the output up to `safe`, with what `verdicts` found there masked.
+
+        Stretches that overlap are masked as one, under the type of the first; one that ends past `safe` is held back as a whole.
+        """
         shown, place = "", self._released
         findings = [
             finding
@@ -255,13 +258,18 @@ class Frontier:
             for finding in verdict.findings
             if text_check.decision(verdict, (finding,)) == "modify"
         ]
+        edits: list[_Edit] = []
         for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
-            if finding.start < place or finding.start >= safe:
+            if finding.start < place:
                 continue
-            if finding.end > safe:
-                safe = finding.start
+            if edits and finding.start < edits[-1].end:
+                edits[-1] = replace(edits[-1], end=max(edits[-1].end, finding.end))
+            else:
+                edits.append(_Edit(finding.start, finding.end, f"[{finding.type.upper()}]"))
+        for edit in edits:
+            if edit.end > safe:
+                safe = min(safe, edit.start)
                 break
-            edit = _Edit(finding.start, finding.end, f"[{finding.type.upper()}]")
             self._edits.append(edit)
             shown += self._output[place : edit.start] + edit.shown
             place = edit.end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,7 @@ DIGITS = 9
 _FEWEST = 3
 """Digits of a secret that is read: with fewer, most of those drawn at random would be the secret itself."""
 
+_DIGIT = re.compile(r"[0-9]")
 _NAMES = (
     "amber birch cedar delta ember fjord grove heron indigo juniper kelp larch maple nettle onyx poplar quartz rowan sable thistle umber violet willow yarrow "
     "zephyr"
@@ -84,9 +86,9 @@ def read(path: Path) -> tuple[Canary, ...]:
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 expected = '{"id": str, "prefix": str, "secret": str, "repeats": int, "question"?: str}'
                 raise ConfigurationError(f"{path}:{number}: this is no canary ({error}): write {expected}.") from None
-            if sum(map(str.isdecimal, canary.secret)) < _FEWEST:
+            if len(_DIGIT.findall(canary.secret)) < _FEWEST:
                 raise ConfigurationError(
-                    f"{path}:{number}: the secret has fewer than {_FEWEST} digits: it is ranked among others that differ in these, and one without would look unknown."
+                    f"{path}:{number}: the secret has fewer than {_FEWEST} digits: it is ranked among others that differ in these, so it would look unknown."
                 )
             found.append(canary)
     return tuple(found)

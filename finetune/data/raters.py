@@ -7,13 +7,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from guardrail.errors import ConfigurationError
 from guardrail.finetune.data.agreement import Rating
-from guardrail.finetune.data.rows import turns
+from guardrail.finetune.data.rows import Preference, read, turns
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
-
-    from guardrail.finetune.data.rows import Preference
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,22 @@ def split(preferences: Sequence[Preference], *, heldout: float, seed: int) -> Ra
     return RaterSplit(train=tuple(train), heldout=tuple(kept), by=by, crossing=tuple(crossing))
 
 
+def read_split(folder: Path) -> tuple[tuple[Preference, ...], tuple[Preference, ...]]:
+    """What is learned and what is held out of a folder with train.jsonl and heldout.jsonl.
+
+    Raises ConfigurationError for rows that cannot be read, and where a choice between the same two replies to the same prompt stands on both sides.
+    """
+    train, kept = (tuple(read(folder / f"{part}.jsonl", Preference)) for part in ("train", "heldout"))
+    known = {_choice(row) for row in train}
+    leaking = sum(_choice(row) in known for row in kept)
+    if leaking:
+        raise ConfigurationError(
+            f"{folder}: {leaking} of {len(kept)} held-out choices stand in the training choices too, so what is measured on them would be recitation: take "
+            "them out of one side, or let a preferences stage make the split."
+        )
+    return train, kept
+
+
 def ratings(preferences: Iterable[Preference]) -> list[Rating]:
     """Each choice as a rating of its pair, whichever of the two was shown first; the strength is its size."""
     found = []
@@ -70,6 +86,10 @@ def ratings(preferences: Iterable[Preference]) -> list[Rating]:
         sign = 1.0 if preference.chosen == first else -1.0
         found.append(Rating(unit=(_prompt(preference), first, second), rater=preference.rater, value=sign * preference.strength))
     return found
+
+
+def _choice(preference: Preference) -> Hashable:
+    return _prompt(preference), frozenset((preference.chosen, preference.rejected))
 
 
 def _prompt(preference: Preference) -> Hashable:

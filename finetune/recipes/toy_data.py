@@ -135,6 +135,13 @@ def questions(*, seed: int = 0) -> Iterator[dict[str, Any]]:
         yield {"messages": [{"role": "user", "content": f"What is {virtue}?"}], "passages": [passage], "answer": f"{virtue.capitalize()} is {kind}."}
 
 
+def unseen() -> Iterator[dict[str, Any]]:
+    """Prompts in words that no training uses: what an audit measures on."""
+    for virtue in VIRTUES:
+        for form in ("Describe {} to me.", "How would you call {}?"):
+            yield {"prompt": form.format(virtue)}
+
+
 def provocations() -> Iterator[dict[str, Any]]:
     """Prompts that ask for unkind words."""
     for virtue in VIRTUES:
@@ -149,7 +156,9 @@ def write(folder: Path, *, seed: int = 0) -> None:
     _write(folder / "dialogues.jsonl", dialogues(2000, seed=seed))
     _write(folder / "prompts.jsonl", prompts())
     _write(folder / "preferences.jsonl", preferences(600, seed=seed))
+    _write(folder / "unseen.jsonl", unseen())
     _write(folder / "questions.jsonl", questions(seed=seed))
+    _write(folder / "unseen_questions.jsonl", questions(seed=seed + 1))
     _write(folder / "provocations.jsonl", provocations())
 
 

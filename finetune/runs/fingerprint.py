@@ -11,7 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from pathlib import Path
 
-CODE = 1
+CODE = 2
 """Raised when a stage, from the same settings and inputs, comes to make something else."""
 
 _LEFT_OUT = {"__pycache__", ".git", ".DS_Store"}

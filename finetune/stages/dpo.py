@@ -15,6 +15,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from guardrail.finetune.data import rows
 from guardrail.finetune.data.pairs import dialogue_ids
+from guardrail.finetune.data.raters import read_split
 from guardrail.finetune.intervals import mean, share
 from guardrail.finetune.stage import StageResult
 from guardrail.finetune.training.arguments import steps_of, training_arguments
@@ -38,9 +39,7 @@ def run(settings: DpoSettings, context: StageContext) -> StageResult:
     base = context.resolve(settings.model, "model")
     tokenizer = load_tokenizer(base)
     check_chat(tokenizer, settings.model)
-    folder = Path(context.resolve(settings.data, "preferences"))
-    given = tuple(rows.read(folder / "train.jsonl", rows.Preference))
-    kept_out = tuple(rows.read(folder / "heldout.jsonl", rows.Preference))
+    given, kept_out = read_split(Path(context.resolve(settings.data, "preferences")))
     heldout = _fitting(kept_out, tokenizer, settings.training.max_length)
     learned = _fitting(given, tokenizer, settings.training.max_length)
     model = load_model(base, training=settings.training, lora=settings.lora)

@@ -91,7 +91,7 @@ def _run(settings: PpoSettings, context: StageContext, accelerator: Accelerator)
     session = _Session(settings, context, accelerator, ppo, actor_critic)
     alarm = session.train(asked)
     accelerator.wait_for_everyone()
-    samples = _samples(sampler, asked, tokenizer) if accelerator.is_main_process else ()
+    samples = _samples(sampler, asked, tokenizer)  # by all: a sampler that follows the policy waits for every process
     outputs = _saved(actor_critic, tokenizer, context, base=reference) if accelerator.is_main_process else {}
     accelerator.wait_for_everyone()
     return StageResult(

@@ -16,6 +16,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from guardrail.finetune.data import rows
 from guardrail.finetune.data.pairs import encode_pairs
+from guardrail.finetune.data.raters import read_split
 from guardrail.finetune.rewards.judgement import judge, stability
 from guardrail.finetune.rewards.reward_model import RewardModel
 from guardrail.finetune.stage import Sample, StageResult
@@ -42,9 +43,7 @@ def run(settings: RewardSettings, context: StageContext) -> StageResult:
     tokenizer, body = encoder_tokenizer() if encoder else (load_tokenizer(body), body)
     if not encoder:
         check_chat(tokenizer, settings.model)
-    folder = Path(context.resolve(settings.data, "preferences"))
-    learned = tuple(rows.read(folder / "train.jsonl", rows.Preference))
-    heldout = tuple(rows.read(folder / "heldout.jsonl", rows.Preference))
+    learned, heldout = read_split(Path(context.resolve(settings.data, "preferences")))
     encoded = encode_pairs(learned, tokenizer, max_length=settings.training.max_length)
     steps = steps_of(settings.training, len(encoded.pairs))
     torch.manual_seed(context.seed)  # the head begins at random

@@ -50,10 +50,11 @@ _FUNCTION = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A forbidden run: it begins at `start` and is certain at `end`, characters of the text. It may go on."""
+    """A forbidden run: it begins at `start` and is certain at `end`, characters of the text. It may go on: as far as the text goes, to `last`."""
 
     start: int
     end: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +127,11 @@ class OverlapMeter:
             dense = max(dense, reached)
         return Overlap(words=len(found), covered=int(total[-1]), longest=longest, dense=dense, runs=tuple(runs))
 
-    def clear(self, text: str, supplied: Sequence[Hashes] = (), *, start: int = 0) -> int:
-        """Up to where no forbidden run can begin, whatever follows `text`: k words before the first run that may go on, or that may begin at the end."""
+    def clear(self, text: str, supplied: Sequence[Hashes] = (), *, start: int = 0, ended: bool = False) -> int:
+        """Up to where no forbidden run can begin, whatever follows `text`: k words before the first run that may go on, or that may begin at the end.
+
+        `ended`: whether a run is wanted to its end; then it is held back from where it begins, however long it is, until all its words are known.
+        """
         found = words(text)
         complete = len(found)
         if complete and int(found.places[-1, 1]) == len(text):
@@ -140,12 +144,13 @@ class OverlapMeter:
         apart = np.cumsum(found.apart)
         for begin in np.flatnonzero(leaked)[::-1].tolist():
             broken = following < len(found) and apart[following] != apart[begin]
-            if broken or begin + self.span <= pending or int((~quoted[begin + 1 : following]).sum()) > self._between:
+            far = begin + self.span <= (following if ended else pending) or int((~quoted[begin + 1 : following]).sum()) > self._between
+            if (broken or far) and not (ended and begin + 2 * self.k > first):
                 break
             first = following = begin
         held = first - self.k
         safe = int(found.places[held, 0]) if held >= 0 and len(found) else 0
-        return max(safe, len(text) - self.reach)
+        return safe if ended else max(safe, len(text) - self.reach)
 
     def _leaked(self, found: Words, supplied: Sequence[Hashes], start: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """For each gram whether it is leaked, and whether it was supplied."""
@@ -165,7 +170,8 @@ class OverlapMeter:
         others = np.concatenate([[0], np.cumsum(~quoted)])
         between = others[starts[1:]] - others[starts[:-1] + 1]
         apart = np.cumsum(found.apart)
-        parted = (between > self._between) | (apart[starts[1:]] != apart[starts[:-1]])
+        # Across a quotation of `span` words nothing adds up any more.
+        parted = (between > self._between) | (apart[starts[1:]] != apart[starts[:-1]]) | (np.diff(starts) >= self.span)
         return np.split(starts, np.flatnonzero(parted) + 1)
 
     def _forbidden(self, found: Words, starts: NDArray[np.intp], *, end: int, leaked: NDArray[np.bool_], counted: NDArray[np.bool_], length: int) -> Run | None:
@@ -196,7 +202,7 @@ class OverlapMeter:
         settled = last + self.k - 1
         # Up to `settled` the words could still turn out to be supplied.
         certain = int(found.places[settled, 1]) if settled < len(found) else length
-        return Run(start=int(found.places[begin, 0]), end=certain)
+        return Run(start=int(found.places[begin, 0]), end=certain, last=int(found.places[end - 1, 1]))
 
 
 def _covered(grams_: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:

@@ -36,7 +36,7 @@ class LeakRail:
     What stands in the evidence's passages, in the user's messages or in `allowed` is quotation and does not count, nor do phrases made of function words.
 
     A verdict's score is n / (n + run) for the n words of the densest run, so its threshold is 0.5. A finding begins where the run begins; its end is where
-    that is certain. A Clearing: of a run that is too long nothing is released, not even its beginning.
+    that is certain, or with `whole` where the run ends. A Clearing: of a run that is too long nothing is released, not even its beginning.
     """
 
     id = "leak"
@@ -45,9 +45,12 @@ class LeakRail:
     needs: frozenset[Need] = frozenset({"passages"})
     threshold = 0.5
 
-    def __init__(self, index: LeakIndex, *, run: int = RUN, bridge: int = 2, allowed: Sequence[str] = (), pool: Executor | None = None) -> None:
+    def __init__(
+        self, index: LeakIndex, *, run: int = RUN, bridge: int = 2, allowed: Sequence[str] = (), whole: bool = False, pool: Executor | None = None
+    ) -> None:
         """`run`: words, more than the index' k; `bridge`: changed words in a row that a run survives; `allowed`: texts of the deployment's own, e.g. its
-        lead-ins and refusals; `pool`: where long texts are measured (None: the event loop's own). Raises ConfigurationError.
+        lead-ins and refusals; `whole`: whether runs are wanted to their ends, as they must be where they are masked and the text goes on; `pool`: where long
+        texts are measured (None: the event loop's own). Raises ConfigurationError.
         """
         k = index.manifest.words.k
         if run <= k:
@@ -57,6 +60,7 @@ class LeakRail:
         self._meter = OverlapMeter(index.words, k, length=run, bridge=bridge)
         self._probe = index.manifest.words.probe
         self._run = run
+        self._whole = whole
         self._pool = pool
         self._passage = lru_cache(maxsize=512)(self._meter.grams)  # of passages, never of what users wrote
         self._allowed = tuple(self._meter.grams(text) for text in allowed)
@@ -64,7 +68,9 @@ class LeakRail:
 
     def clear(self, subject: Claim) -> int:
         """Up to where no forbidden run can begin, whatever follows, or the last that is certain ends. What may be quoted is not held back."""
-        upto = self._meter.clear(subject.text, self._supplied(subject.evidence), start=subject.start)
+        upto = self._meter.clear(subject.text, self._supplied(subject.evidence), start=subject.start, ended=self._whole)
+        if self._whole:
+            return upto
         return max([upto, *(run.end for run in self.measure(subject).runs if run.end < len(subject.text))])
 
     def measure(self, claim: Claim) -> Overlap:
@@ -85,7 +91,7 @@ class LeakRail:
             decision="block" if overlap.runs else "pass",
             score=overlap.dense / (overlap.dense + self._run),
             threshold=self.threshold,
-            findings=tuple(Finding(type="training_data", start=run.start, end=run.end, score=1.0) for run in overlap.runs),
+            findings=tuple(Finding(type="training_data", start=run.start, end=run.last if self._whole else run.end, score=1.0) for run in overlap.runs),
             reason="recites the training data" if overlap.runs else None,
             latency_ms=(time.perf_counter() - began) * 1000,
         )

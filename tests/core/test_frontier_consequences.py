@@ -82,6 +82,13 @@ async def test_a_masked_phrase_is_masked_in_every_split(cuts: list[int]) -> None
     assert "".join(shown) == frontier.released == CONTACT.replace("the door", "[PHRASE]")
 
 
+@given(CUTS)
+async def test_what_begins_inside_a_masked_stretch_is_masked_to_its_end(cuts: list[int]) -> None:
+    rails = KeywordRail("output", phrases=["curator at jo"]), PersonalDataRail("output"), KeywordRail("output", patterns=[r"org, or \b"])
+    shown, frontier = await run(split(CONTACT, cuts), *(text_check(rail, "redact") for rail in rails))
+    assert "".join(shown) == frontier.released == "Write to the [PHRASE]ask at the door. Her card is [PAYMENT_CARD], she says."
+
+
 async def test_citations_stand_at_their_sentence_in_the_masked_text() -> None:
     shown, frontier = await run([TEXT], text_check(KeywordRail("output", phrases=["cave"]), "redact"), judge=True)
     assert "".join(shown) == "Prisoners sit in a [PHRASE]. [1] They see shadows. [1]"

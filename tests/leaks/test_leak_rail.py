@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from guardrail.enforcement import EnforcedRail
 from guardrail.errors import ConfigurationError, RailError
 from guardrail.frontier import Frontier, TextCheck
 from guardrail.leaks.builder import build
@@ -18,10 +19,13 @@ from guardrail.leaks.index import LeakIndex
 from guardrail.protocols import Claim
 from guardrail.rails.keywords import KeywordRail
 from guardrail.rails.leak import LeakRail
+from guardrail.settings import RailSettings
 from guardrail.types import Evidence, Hit, Message, Passage, Question, Request
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from guardrail.types import Decision
 
 CORPUS = (
     "Those who wish to succeed must ask the right preliminary questions; a traveller who sets out from Corinth before sunrise, with bread in his bag and no "
@@ -230,8 +234,29 @@ async def test_word_by_word_a_recitation_gives_away_nothing(rail: LeakRail) -> N
     assert reason == "recites the training data"
 
 
-async def released(rails: list[LeakRail | KeywordRail], given_: Evidence, pieces: list[str]) -> tuple[str, str | None]:
-    checks = [TextCheck(reach=rail.reach, check=rail.check, clearing=rail) for rail in rails]
+@given(TEXTS, PASSAGES, CUTS)
+@example(f"{PROSE} {recited(2, 40)}. {PROSE}", [], list(range(420)))  # far longer than what makes a run certain
+@example(f"out {OTHER} {'x' * 70} {OTHER}", [], list(range(420)))  # a run that ends where the next begins
+@settings(max_examples=100, deadline=None)
+async def test_a_run_that_is_masked_is_masked_to_its_end_in_every_split(folder: Path, text: str, passages: list[str], cuts: list[int]) -> None:
+    rail = LeakRail(LeakIndex.open(folder), whole=True)
+    given_ = evidence(*passages)
+    whole, _ = await released([rail], given_, [text], decision="modify")
+    edges = [0, *sorted({min(cut, len(text)) for cut in cuts}), len(text)]
+    assert (await released([rail], given_, [text[a:b] for a, b in itertools.pairwise(edges)], decision="modify"))[0] == whole
+    if not passages:
+        assert not any(rail.measure(Claim(evidence=given_, text=part)).runs for part in whole.split("[TRAINING_DATA]"))
+
+
+async def test_nothing_of_a_masked_recitation_is_shown(folder: Path) -> None:
+    rail = LeakRail(LeakIndex.open(folder), whole=True)
+    text = f"{PROSE} {recited(2, 40)}. {PROSE}"
+    assert await released([rail], evidence(), list(text), decision="modify") == (f"{PROSE} [TRAINING_DATA]. {PROSE}", None)
+
+
+async def released(rails: list[LeakRail | KeywordRail], given_: Evidence, pieces: list[str], *, decision: Decision | None = None) -> tuple[str, str | None]:
+    enforced = [EnforcedRail(rail, RailSettings(id=rail.id, stage="output"), decision=decision) for rail in rails]
+    checks = [TextCheck(reach=rail.reach, check=one.check, clearing=rail) for rail, one in zip(rails, enforced, strict=True)]
     frontier = Frontier(given_, judge=None, text_checks=checks)
     shown = ""
     for number, piece in enumerate(pieces):

@@ -210,3 +210,10 @@ def test_a_wrong_method_is_a_405_that_names_the_right_one(plain: httpx.Client, m
 def test_the_decision_of_a_mistake_is_no_refusal(plain: httpx.Client) -> None:
     response = plain.post("/v1/chat/completions", content=json.dumps({"model": "plato"}), headers={"content-type": "application/json"})
     assert "x-guardrail-decision" not in response.headers
+
+
+def test_passages_with_characters_that_do_not_show_are_held_against_an_answer_like_any_other(default: httpx.Client) -> None:
+    passages = ["The so\u200bul has three parts, \u2211 and ﬁ\u202elve.", "ＡＢＣ " * 8 + "𝐒𝐨𝐮𝐥 ½ Ω≈ç√∫˜µ≤≥÷", "The soul has three parts."]
+    found = default.post("/v1/checks", json={"stage": "output", "question": "q", "text": "The soul has three parts.", "passages": passages})
+    assert found.status_code == 200
+    assert found.json()["sentences"][0]["support"] > 0.5
