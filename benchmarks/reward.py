@@ -21,7 +21,7 @@ from guardrail.finetune.data import rows
 from guardrail.finetune.data.rows import Preference, Turn
 from guardrail.finetune.intervals import wilson
 from guardrail.finetune.recipe import RewardSettings
-from guardrail.finetune.settings import TrainingSettings
+from guardrail.finetune.settings import StabilitySettings, TrainingSettings
 from guardrail.finetune.stage import StageContext, StopSignal
 from guardrail.finetune.stages import reward
 
@@ -92,7 +92,7 @@ def main() -> None:
         )
         training = TrainingSettings(epochs=given.epochs, learning_rate=given.rate, global_batch=16, micro_batch=4, max_length=512, save_steps=10_000)
         began = time.perf_counter()
-        result = reward.run(RewardSettings(model="encoder", data="preferences", training=training), context)
+        result = reward.run(RewardSettings(model="encoder", data="preferences", stability=StabilitySettings(rows=60), training=training), context)
         seconds = time.perf_counter() - began
     longer = sum(len(row.chosen) > len(row.rejected) for row in parts["train"]) >= len(parts["train"]) / 2
     hits = sum((len(row.chosen) > len(row.rejected)) == longer for row in parts["heldout"])
