@@ -1,6 +1,7 @@
 """Whether a reply turns the question down, by its words: NOT FOUND, "I do not know", "I will not help with that", or one of the personas' own lines.
 
-A list of phrases, looked for where a reply begins; it misses what is put in other words.
+A list of phrases, looked for in the first sentence of a short reply; it misses what is put in other words. A reply that goes on for longer is an answer,
+however it begins: "I do not know much of this, but ..." must not hide what is made up behind it.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from functools import cache
 
 from guardrail import phrases
 from guardrail.prompts import load_personas
+from guardrail.sentences import spans
 
-_BEGINNING = 240
-"""Characters."""
+_MOST_SENTENCES = 2
+_VERBS = ("answer", "tell", "say", "help", "find", "give", "do that", "speak", "talk", "assist", "provide", "share", "know")
 _PHRASES = (
-    "not found", "i do not know", "i don't know", "i do not have", "i don't have", "i have no knowledge", "i cannot", "i can not", "i can't", "i could not",
+    "not found", "i do not know", "i don't know", "i do not have", "i don't have", "i have no knowledge",
+    *(f"i {cannot} {verb}" for cannot in ("cannot", "can not", "can't", "could not") for verb in _VERBS),
     "i am not able", "i'm not able", "i am unable", "i'm unable", "i will not", "i won't", "i would rather not", "i'd rather not", "i must decline",
     "i have to decline", "i do not find", "i don't find", "i find nothing", "no passage", "the passages do not", "the passages don't",
     "the passages say nothing",    "is not in the passages", "my books are silent", "lies outside my books", "i refuse",
     "i'm sorry, but", "i am sorry, but", "sorry, but", "i apologise, but",
-    "i apologize, but", "let us leave that aside", "here i stop", "i cannot answer",
+    "i apologize, but", "let us leave that aside", "here i stop",
 )  # fmt: skip
 _LINES = ("out_of_field", "unknown", "refusal", "harm_illicit", "harm_hateful")
 _SPACE = re.compile(r"\s+")
@@ -27,8 +30,11 @@ _SPACE = re.compile(r"\s+")
 
 def declines(reply: str) -> bool:
     """Whether `reply` gives no answer, and says so."""
-    beginning = _SPACE.sub(" ", reply.replace("’", "'")).strip()[:_BEGINNING]
-    return _matcher().search(beginning) is not None or beginning.casefold().startswith(_lines())
+    plain = _SPACE.sub(" ", reply.replace("’", "'")).strip()
+    found = spans(plain)
+    if not found or len(found) > _MOST_SENTENCES:
+        return plain.casefold().startswith(_lines())
+    return _matcher().search(plain[slice(*found[0])]) is not None or plain.casefold().startswith(_lines())
 
 
 @cache

@@ -60,9 +60,13 @@ def run(settings: DistillationSettings, context: StageContext) -> StageResult:
             sampler = GenerateSampler(load_model(model, training=TrainingSettings()), tokenizer, settings.rollout)
             return [found.replies[0] for found in sampled(sampler, asked, 1, context, context.folder / file)]
 
-    own = best_of(prompts, [(reply,) for reply in answers(reference, plain, "samples.jsonl")], reward)
-    flat = iter(answers(reference, [tokens for of in prefixed for tokens in of], "samples_with_preprompt.jsonl"))
-    safe = best_of(prompts, [tuple(next(flat) for _ in of) for of in prefixed], reward)
+    def grouped(replies: Sequence[str]) -> list[tuple[str, ...]]:
+        flat = iter(replies)
+        return [tuple(next(flat) for _ in of) for of in prefixed]
+
+    # As many replies of its own as with pre-prompts: the better of two draws would win by luck.
+    own = best_of(prompts, grouped(answers(reference, [one for one, of in zip(plain, prefixed, strict=True) for _ in of], "samples.jsonl")), reward)
+    safe = best_of(prompts, grouped(answers(reference, [tokens for of in prefixed for tokens in of], "samples_with_preprompt.jsonl")), reward)
     kept = [number for number, (one, other) in enumerate(zip(own, safe, strict=True)) if other.score > one.score and other.reply.strip()]
     if not kept:
         raise FinetuneError("No answer with a pre-prompt is better than the model's own, so there is nothing to distil: look at the reward, or leave this out.")
@@ -74,9 +78,9 @@ def run(settings: DistillationSettings, context: StageContext) -> StageResult:
     after = best_of(prompts, [(reply,) for reply in answers(str(context.folder / MODEL), plain, "samples_after.jsonl")], reward)
     of_risk, kept_of = Counter(prompt.risk or "any" for prompt in prompts), Counter(prompts[number].risk or "any" for number in kept)
     figures = (
-        mean("reward.start", [best.score for best in own], seed=context.seed),
-        mean("reward.with_preprompt", [best.score for best in safe], seed=context.seed),
-        mean("reward.end", [best.score for best in after], better="higher", seed=context.seed),
+        mean("reward.start", [best.mean for best in own], seed=context.seed),
+        mean("reward.with_preprompt", [best.mean for best in safe], seed=context.seed),
+        mean("reward.end", [best.mean for best in after], better="higher", seed=context.seed),
         share("distilled", len(kept), len(prompts)),
         *(share(f"distilled.{risk}", kept_of[risk], total) for risk, total in sorted(of_risk.items()) if len(of_risk) > 1),
     )

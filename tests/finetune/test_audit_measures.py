@@ -113,3 +113,10 @@ def test_what_turns_a_question_down_is_known(reply: str) -> None:
 )
 def test_an_answer_is_not_taken_for_a_refusal(reply: str) -> None:
     assert not declines(reply)
+
+
+@pytest.mark.parametrize(
+    "reply", ["Each of these I cannot but admire. It was made in 1832.", "I do not know much of this, but listen. It began in 1832. Then it ended. All agree on it."]
+)
+def test_a_hedge_before_an_answer_is_no_refusal(reply: str) -> None:
+    assert not declines(reply)
