@@ -71,9 +71,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--rate", type=float, default=5e-5)
+    parser.add_argument("--rows", type=int, help="only so many rows, drawn with the seed")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     found = preferences(given.data)
+    random.Random(given.seed).shuffle(found)
+    found = found[: given.rows]
     openings = sorted({str(row.prompt[0]) for row in found})
     random.Random(given.seed).shuffle(openings)
     kept = set(openings[: len(openings) // 5])
