@@ -116,7 +116,8 @@ def test_an_answer_is_not_taken_for_a_refusal(reply: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", ["Each of these I cannot but admire. It was made in 1832.", "I do not know much of this, but listen. It began in 1832. Then it ended. All agree on it."]
+    "reply",
+    ["Each of these I cannot but admire. It was made in 1832.", "I do not know much of this, but listen. It began in 1832. Then it ended. All agree on it."],
 )
 def test_a_hedge_before_an_answer_is_no_refusal(reply: str) -> None:
     assert not declines(reply)
