@@ -5,6 +5,7 @@ GuardrailError                 one clear sentence, safe to show; `status` is its
 │   ├── Unauthorized      401  a key is configured and was not given
 │   ├── UnknownModel      404  no persona of that name
 │   ├── RequestTooLarge   413  over a limit of size or number
+│   ├── FeedbackNotCollected 404  this deployment keeps no feedback
 │   ├── PromptTooLong     400  what the model would have to read does not fit its context
 │   └── MalformedText     422  lone surrogates or control characters
 ├── ConfigurationError    500  the configuration, a persona card or a template is wrong: names file and line; exit code 2
@@ -13,6 +14,7 @@ GuardrailError                 one clear sentence, safe to show; `status` is its
 ├── Overloaded            429  the queue is full; `retry_after` seconds
 ├── GeneratorError        503  the model behind us is down or answered nonsense
 ├── RailError             503  a rail crashed and fails closed
+├── FeedbackNotStored     503  the file of feedback cannot be written; try again
 ├── BudgetExceeded        504  the turn took longer than its budget
 └── FinetuneError         500  a stage of a finetune run cannot go on
 """
@@ -55,6 +57,13 @@ class RequestTooLarge(InvalidRequest):
 
 class PromptTooLong(InvalidRequest):
     """The conversation with its passages has more tokens than the model reads. A turn then tries with fewer passages."""
+
+
+class FeedbackNotCollected(InvalidRequest):
+    """This deployment keeps no feedback."""
+
+    status = 404
+    code = "feedback_not_collected"
 
 
 class MalformedText(InvalidRequest):
@@ -105,6 +114,13 @@ class RailError(GuardrailError):
 
     status = 503
     code = "rail_unavailable"
+
+
+class FeedbackNotStored(GuardrailError):
+    """The file of feedback cannot be written, because the disk is full, say; the caller may try again."""
+
+    status = 503
+    code = "feedback_not_stored"
 
 
 class BudgetExceeded(GuardrailError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from guardrail.append_log import AppendLog
-from guardrail.errors import GuardrailError, InvalidRequest, MalformedText, RequestTooLarge, UnknownModel
+from guardrail.errors import FeedbackNotCollected, FeedbackNotStored, InvalidRequest, MalformedText, RequestTooLarge, UnknownModel
 from guardrail.rails.limits import malformation
 from guardrail.server import feedback_wire
 
@@ -16,20 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from guardrail.assemble import Guardrail
-
-
-class NotCollected(InvalidRequest):
-    """This deployment keeps no feedback."""
-
-    status = 404
-    code = "feedback_not_collected"
-
-
-class NotStored(GuardrailError):
-    """The disk is full or the file has become unwritable; the caller may try again."""
-
-    status = 503
-    code = "feedback_not_stored"
 
 
 class FeedbackBox:
@@ -42,9 +28,9 @@ class FeedbackBox:
         self._lines = None if path is None else AppendLog(path, setting="feedback.path")
 
     async def take(self, asked: feedback_wire.AnyFeedback, request_id: str) -> feedback_wire.Stored:
-        """Keep one piece of feedback. Raises InvalidRequest and its kin for what cannot be used, NotStored where it cannot be written."""
+        """Keep one piece of feedback. Raises InvalidRequest and its kin for what cannot be used, FeedbackNotStored where it cannot be written."""
         if self._lines is None:
-            raise NotCollected("This server does not collect feedback: set feedback.path in its configuration.")
+            raise FeedbackNotCollected("This server does not collect feedback: set feedback.path in its configuration.")
         if asked.persona is not None and asked.persona not in self._guard.personas:
             raise UnknownModel(f"There is no persona of that name; the personas are: {', '.join(sorted(self._guard.personas))}.", param="persona")
         if asked.messages[-1].role != "user":
@@ -66,7 +52,7 @@ class FeedbackBox:
         try:
             self._lines.write(line | {key: value for key, value in msgspec.to_builtins(asked).items() if value is not None})
         except OSError as error:
-            raise NotStored(f"The feedback could not be written ({error.strerror}): try again later.") from error
+            raise FeedbackNotStored(f"The feedback could not be written ({error.strerror}): try again later.") from error
         return feedback_wire.Stored(id=request_id)
 
 
