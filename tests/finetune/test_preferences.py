@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,10 +17,14 @@ from guardrail.finetune.data import rows
 from guardrail.finetune.data.feedback import collected
 from guardrail.finetune.data.grounded_pairs import falsified_pairs
 from guardrail.finetune.data.raters import ratings, split
-from guardrail.finetune.data.rows import Preference, Question, Turn
+from guardrail.finetune.data.rows import Preference, Prompt, Question, Turn
+from guardrail.finetune.rewards.sampled_pairs import sampled_pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 ASKED = [{"role": "user", "content": "What is justice?"}]
 
@@ -123,3 +128,17 @@ def test_written_preferences_are_read_back_as_they_were(tmp_path: Path) -> None:
     rows.write(tmp_path / "p.jsonl", made)
     assert list(rows.read(tmp_path / "p.jsonl", Preference)) == made
     assert msgspec.json.decode((tmp_path / "p.jsonl").read_bytes())["strength"] == 2
+
+
+class _Support:
+    """Replies are supported as far as they say."""
+
+    def __call__(self, prompts: Sequence[Prompt], replies: Sequence[str]) -> NDArray[np.float64]:
+        return np.array([float(reply) for reply in replies])
+
+
+def test_the_best_and_the_worst_supported_of_a_models_answers_make_a_pair() -> None:
+    question = Question(messages=(Turn(role="user", content="How many?"),), passages=("Three.",), answer="Three.", id="q")
+    found = sampled_pairs([question, question], [["0.2", "0.9", "0.5"], ["0.5", "0.6"]], _Support(), margin=0.3)
+    assert [(pair.chosen, pair.rejected, pair.strength) for pair in found.pairs] == [("0.9", "0.2", 3)]
+    assert found.undecided == 1
