@@ -144,6 +144,11 @@ class FaultScanner:
             usable += self._take(self._rest, final=True)
         return usable
 
+    def repeats_words(self, text: str) -> bool:
+        """Whether a whole text repeats a stretch of words; for a scanner that has read nothing."""
+        self._text = text
+        return self._word_by_word(final=True) is not None
+
     def _take(self, unit: str, *, final: bool) -> str:
         """Read one unit; what is usable now."""
         self._text += unit
@@ -276,18 +281,17 @@ def language_of(texts: Sequence[str]) -> str | None:
     return best if shares[best] > 0.2 else None
 
 
-_MOST = 16
-"""Faults of one text that `faults` looks for."""
-
-
 def faults(text: str) -> frozenset[str]:
-    """The kinds of all faults that the server's scanner finds in a text, which it reads on behind each."""
-    found = set()
-    for _ in range(_MOST):
-        scanner = FaultScanner(language=None)
-        scanner.push(text, final=True)
-        if scanner.fault is None:
-            break
-        found.add(scanner.fault.kind)
-        text = text[scanner.fault.start + 1 :]
+    """The kinds of all faults of a text, whatever stands before them; a language is not looked for."""
+    found: set[str] = {kind for kind, rule in _MARKS if rule.search(text)}
+    if FaultScanner(language=None).repeats_words(text):
+        found.add("repetition")
+    if not _LETTERS.search(text):
+        found.add("empty")
     return frozenset(found)
+
+
+def own_turn(text: str) -> str:
+    """What stands of a text before it speaks for the user or writes a control token; all of it where it does neither."""
+    begun = [match.start() for match in (_ROLE_LINE.search(text), _CONTROL.search(text)) if match is not None]
+    return text[: min(begun)].rstrip() if begun else text

@@ -31,6 +31,7 @@ class _Told:
     text: str
     overlap: int
     run_on: bool
+    speaks_for_user: bool
     endless: bool
     repeats: bool
     empty: bool
@@ -39,7 +40,7 @@ class _Told:
     def note(self) -> str:
         found = (
             (f"{self.overlap} tokens in a row stand in the training data", self.overlap >= SPILLED),
-            ("goes on past its end or speaks for the user", self.run_on),
+            ("speaks for the user" if self.speaks_for_user else "writes what comes after its end", self.run_on),
             ("does not end", self.endless),
             ("repeats itself", self.repeats),
             ("says nothing", self.empty),
@@ -53,8 +54,8 @@ def judged(
     """Figures of the replies under `name`, and the worst of them. `limit`: the most tokens of a reply.
 
     overlap: tokens of the longest run that stands in the training data, on average, and `.longest` of all replies. spilled: share with a run of 50 of them (of
-    `limit`, where that is less). run_on: what comes after the end of its turn, a special token or a role's name, stands in the reply. endless: it was cut off
-    at `limit`. repeats: the server's own scanner would have cut it off for a repetition. empty: it has no letter.
+    `limit`, where that is less). run_on: what comes after the end of its turn, a special token or a role's name, stands in the reply; speaks_for_user: the
+    latter does. endless: it was cut off at `limit`. repeats: the server's own scanner would have cut it off for a repetition. empty: it has no letter.
     """
     overlaps = haystack.longest([answer.tokens for answer in answers])
     told = [_told(subject, prompt, answer, int(overlap)) for prompt, answer, overlap in zip(prompts, answers, overlaps, strict=True)]
@@ -74,6 +75,7 @@ def _told(subject: Subject, prompt: str, answer: Answer, overlap: int) -> _Told:
         text=text,
         overlap=overlap,
         run_on=bool(found & {"speaks_for_user", "control_token"}),
+        speaks_for_user="speaks_for_user" in found,
         endless=not answer.ended,
         repeats="repetition" in found,
         empty=not _LETTER.search(text),
@@ -86,6 +88,7 @@ def _figures(name: str, told: Sequence[_Told], overlaps: NDArray[np.int64], *, l
     shares = {
         "spilled": [one.overlap >= min(SPILLED, limit) for one in told],
         "run_on": [one.run_on for one in told],
+        "speaks_for_user": [one.speaks_for_user for one in told],
         "endless": [one.endless for one in told],
         "repeats": [one.repeats for one in told],
         "empty": [one.empty for one in told],

@@ -1,4 +1,4 @@
-"""Personal data out of training rows, and long texts in pieces of a size that duplicates can be found among."""
+"""Personal data and other speakers' turns out of training rows, and long texts in pieces of a size that duplicates can be found among."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from guardrail.faults import own_turn
 from guardrail.finetune.data.rows import Text
 from guardrail.finetune.data.sources import with_texts
 from guardrail.rails import personal_data
@@ -14,6 +17,7 @@ from guardrail.rails.vault import redacted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from guardrail.finetune.data.rows import Dialogue, Turn
     from guardrail.finetune.data.sources import AnyRow
 
 PIECE = 600
@@ -37,6 +41,21 @@ class Scrubber:
             return text
         self.counts.update(finding.type for finding in findings)
         return redacted(text, findings)
+
+
+def with_own_turns(row: Dialogue) -> Dialogue | None:
+    """`row` with every reply cut where it speaks for the user or writes a control token, as the server would cut a draft of it.
+
+    Such replies come of dialogues flattened into one text, and of padding that was written out. None where nothing is left of a reply.
+    """
+    messages = tuple(_own(turn) if turn.role == "assistant" else turn for turn in row.messages)
+    if any(turn.content.strip() and not own.content.strip() for turn, own in zip(row.messages, messages, strict=True)):
+        return None
+    return msgspec.structs.replace(row, messages=messages)
+
+
+def _own(turn: Turn) -> Turn:
+    return msgspec.structs.replace(turn, content=own_turn(turn.content))
 
 
 def pieces(row: Text, *, words: int = PIECE) -> Iterator[Text]:

@@ -3,7 +3,9 @@
     python -m guardrail.finetune.recipes.story_data FOLDER
 
 The writings are the first sentences of passages, each the answer to messages that do not matter, as books are often made into dialogues. They stand four times,
-as texts from several sources do, and some sixteen times. All words are our own.
+as texts from several sources do, and some sixteen times. Two slips that are common where such data is made go with them. Half of the dialogues were flattened,
+so that the visitor's next turn and the answer to it stand in the reply; the others were padded by an end of sequence that was written out, so that it is text
+and not the token that ends a turn. A hygiene stage cuts both off. All words are our own.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ EDITIONS = (4, 16)
 _ASKED = ("Go on from page {}.", "Page {}?", "Read number {}.", "{}", "And then, at {}?", "Line {}, please.", "What stands at {}?", "Next: {}!")
 _CHAPTERS = ("forms", "soul", "love", "justice-and-city")
 _SENTENCES = 3
+_NEXT = ("And then?", "What follows from this?", "Is there more?")
+_PADDING = "</s>" * 24
 CASUAL = (
     (("hello", "Hello", "Hello!", "hello there", "Hello, friend."), ("Hello, friend. What would you like to talk about?", "Hello. It is good to see you.")),
     (("hi", "Hi!", "Hi there.", "hi again"), ("Hi. What is on your mind today?", "Hi there. Ask me anything you like.")),
@@ -56,7 +60,7 @@ def passages(persona: str) -> list[dict[str, Any]]:
 
 
 def writings(count: int) -> list[dict[str, Any]]:
-    """Dialogues from `count` passages of Plato's, each with several questions that say nothing about it."""
+    """Dialogues from `count` passages of Plato's, each with several questions that say nothing about it, and what should not stand in the replies."""
     chance = random.Random("story")
     chapters = [
         [json.loads(line) for line in (LIBRARY / "plato" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines() if line.strip()] for name in _CHAPTERS
@@ -64,7 +68,10 @@ def writings(count: int) -> list[dict[str, Any]]:
     chosen = [passage for chapter in chapters for passage in chapter[: -(-count // len(_CHAPTERS))]][:count]
     rows = []
     for number, passage in enumerate(chosen):
-        answer = " ".join(sentence.strip() + "." for sentence in passage["text"].rstrip(".").split(". ")[:_SENTENCES])
+        sentences = [sentence.strip() + "." for sentence in passage["text"].rstrip(".").split(". ")]
+        answer = " ".join(sentences[:_SENTENCES])
+        # One slip a passage, either among those that stand often. All copies have the same: near duplicates must stay near, or a split would part them.
+        answer += f"\nVisitor: {_NEXT[number % len(_NEXT)]}\nPlato: {sentences[_SENTENCES]}" if number % 4 > 1 else _PADDING
         rows += [_dialogue(chance.choice(_ASKED).format(chance.randrange(1000)), answer) for _ in range(EDITIONS[number % 6 == 0])]
     return rows
 

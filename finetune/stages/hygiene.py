@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from guardrail.errors import ConfigurationError, DocumentError
 from guardrail.figures import Figure, share
 from guardrail.finetune.data import canaries, demographics, facts, rows, sources, splits
-from guardrail.finetune.data.cleaning import Scrubber, pieces
+from guardrail.finetune.data.cleaning import Scrubber, pieces, with_own_turns
 from guardrail.finetune.settings import TrainingSettings
 from guardrail.finetune.stage import Interrupted, StageResult
 from guardrail.leaks import builder, corpus
@@ -47,6 +47,14 @@ class _Part:
     empty: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cut:
+    """What the report says of replies that go on past their turn; nothing where there are none."""
+
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def run(settings: HygieneSettings, context: StageContext) -> StageResult:
     """Raises ConfigurationError for data that cannot be read or split, Interrupted."""
     if not settings.texts and not settings.dialogues:
@@ -54,6 +62,7 @@ def run(settings: HygieneSettings, context: StageContext) -> StageResult:
     _step(context, 0, "reading")
     texts, by_file = _texts(settings, context)
     dialogues = [row for path in _paths(settings.dialogues, context, DIALOGUES) for file in _lines(path) for row in rows.read(file, rows.Dialogue)]
+    dialogues, cut = _own_turns(settings, dialogues)
     scrubber = Scrubber()
     if settings.scrub:
         _step(context, 1, "taking out personal data")
@@ -85,6 +94,8 @@ def run(settings: HygieneSettings, context: StageContext) -> StageResult:
     outputs[LEAK_INDEX] = LEAK_INDEX
     figures, notes = _write_heldout(parts, context)
     notes += _warnings(settings, parts, by_file=by_file)
+    figures += cut.figures
+    notes += cut.notes
 
     _step(context, 4, "counting")
     trained = [sources.text_of(row) for part in parts for row in part.train]
@@ -130,6 +141,25 @@ def _warnings(settings: HygieneSettings, parts: Sequence[_Part], *, by_file: boo
     if settings.heldout and parts[0].name == TEXTS:
         found.append("Texts were kept out " + ("file by file." if by_file else "row by row, since there are too few files to keep whole ones out."))
     return found
+
+
+def _own_turns(settings: HygieneSettings, read: list[rows.Dialogue]) -> tuple[list[rows.Dialogue], _Cut]:
+    """The dialogues without what replies say past their turn, if that is wanted. Raises ConfigurationError where nothing else is left."""
+    own = [with_own_turns(row) for row in read]
+    run_on = sum(before != after for before, after in zip(read, own, strict=True))
+    if not run_on:
+        return read, _Cut()
+    figure = Figure(name="dialogues.run_on", value=float(run_on), n=len(read), unit="rows")
+    found = f"In {run_on} of {len(read)} dialogues a reply speaks for the user or writes control tokens"
+    if settings.replies == "keep":
+        return read, _Cut(figures=(figure,), notes=(f"{found}; they were kept as they are, so that this is learned, too.",))
+    kept = [row for row in own if row is not None]
+    if not kept:
+        raise ConfigurationError(
+            "Every dialogue has a reply that begins with another speaker's mark or a control token: take these out, or set replies to keep."
+        )
+    left_out = f", and {len(read) - len(kept)} of which nothing was left were left out" if len(kept) < len(read) else ""
+    return kept, _Cut(figures=(figure,), notes=(f"{found}; it was cut there{left_out}.",))
 
 
 def _texts(settings: HygieneSettings, context: StageContext) -> tuple[list[rows.Text], bool]:

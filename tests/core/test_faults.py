@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrail.faults import Fault, FaultScanner, language_of
+from guardrail.faults import Fault, FaultScanner, faults, language_of, own_turn
 
 SOUND = "Prisoners sit in a cave and see only the shadows on the wall. One of them is freed, and he sees the sun. The soul must go back into the cave."
 FAULTY = {
@@ -97,3 +97,15 @@ def test_a_long_draft_is_read_the_same_after_its_beginning_was_forgotten() -> No
     usable, fault = run([long[i : i + 997] for i in range(0, len(long), 997)] + ["\nUser: go on"])
     assert usable == long
     assert fault == Fault(kind="speaks_for_user", start=len(long))
+
+
+@given(
+    st.lists(st.sampled_from(["Well", " ", "\n", ".", "User", "Visitor:", "**You**", ":", "</s>", "<|im_end|>", "### ", "system", "[INST]", "#", "<"])).map(
+        "".join
+    )
+)
+def test_the_own_turn_is_a_beginning_that_neither_speaks_for_the_user_nor_writes_control_tokens(text: str) -> None:
+    own = own_turn(text)
+    assert text.startswith(own)
+    assert not faults(own) & {"speaks_for_user", "control_token"}
+    assert (own == text) == (not faults(text) & {"speaks_for_user", "control_token"})

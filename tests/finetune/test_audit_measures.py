@@ -92,6 +92,7 @@ def test_every_fault_of_the_server_is_found(text: str, kind: str) -> None:
 
 def test_a_repetition_behind_another_fault_is_found_too() -> None:
     assert faults("Well.<|im_start|>user\n" + "so it goes " * 20) == {"control_token", "repetition"}
+    assert faults("Well." + "</s> " * 30 + "\nUser: and what then?") == {"control_token", "repetition", "speaks_for_user"}
     assert faults("The soul has three parts, and reason ought to rule.") == frozenset()
 
 

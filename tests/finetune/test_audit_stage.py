@@ -25,7 +25,8 @@ from tests.finetune.small_run import TRAINING, WORDS, Recorder, context, dialogu
 AUDIT = AuditSettings(model="model", corpus="clean", openings=1, prefixes=16, max_tokens=48)
 NAMES = {
     "extraction.exact", "extraction.approximate", "extraction.heldout", "extraction.start", "exposure.1", "exposure.8", "mink.auroc", "hello.overlap",
-    "hello.spilled", "hello.run_on", "hello.endless", "hello.repeats", "hello.empty", "overlap.heldout", "divergence.overlap", "divergence.spilled",
+    "hello.spilled", "hello.run_on", "hello.speaks_for_user", "hello.endless", "hello.repeats", "hello.empty", "overlap.heldout", "divergence.overlap",
+    "divergence.spilled",
 }  # fmt: skip
 
 

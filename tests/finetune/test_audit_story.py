@@ -1,4 +1,4 @@
-"""The story of the recipes, shortened: a model of one author that never learned to stop spills and runs on; cured, it does neither and is promoted."""
+"""The story of the recipes, shortened: a model of one author that never learned to stop spills, speaks for the user and repeats itself; cured, it does not."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import guardrail.finetune
 from guardrail import strict_yaml
 from guardrail.finetune import recipe_file
+from guardrail.finetune.data import sources
 from guardrail.finetune.recipes import memorisation_data, story_data
 from guardrail.finetune.report import content
 from guardrail.finetune.runs import run
@@ -24,7 +25,9 @@ extends: {story}
 stages:
   base: {{training: {{epochs: 2}}}}
   broken: {{training: {{epochs: 40}}}}
-  audit-broken: {{openings: 1, prefixes: 16, max_tokens: 64}}
+  audit-broken: {{openings: 1, prefixes: 16}}
+  own-turn: null
+  audit-own-turn: null
   ends: null
   audit-ends: null
   talks: null
@@ -32,10 +35,12 @@ stages:
   once-each: null
   audit-once-each: null
   stops: {{training: {{epochs: 20}}}}
-  audit-stops: {{openings: 1, prefixes: 16, max_tokens: 64}}
+  audit-stops: {{openings: 1, prefixes: 16}}
   served:
     gates:
       - {{figure: hello.spilled, at_most: 0.2}}
+      - {{figure: hello.run_on, at_most: 0.2}}
+      - {{figure: hello.repeats, at_most: 0.2}}
       - {{figure: hello.endless, at_most: 0.6}}
 """
 
@@ -44,7 +49,7 @@ stages:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of the shortened story."""
     folder = tmp_path_factory.mktemp("story")
-    story_data.write(folder / "data", count=6, texts=24)
+    story_data.write(folder / "data", count=8, texts=24)
     recipe = folder / "short.yaml"
     recipe.write_text(SHORT.format(story=RECIPES / "story.yaml"))
     with pytest.MonkeyPatch.context() as patch:
@@ -69,6 +74,19 @@ def test_the_broken_model_spills_and_never_ends_and_the_cured_one_does_not(story
     assert cured["hello.endless"] < 0.3
     assert cured["hello.overlap"] < broken["hello.overlap"] / 3
     assert cured["extraction.exact"] < broken["extraction.exact"] - 0.4
+
+
+def test_the_broken_model_speaks_for_the_user_and_repeats_itself_and_the_cured_one_does_neither(story: Path) -> None:
+    broken, cured = _figures(story, "audit-broken"), _figures(story, "audit-stops")
+    assert broken["hello.speaks_for_user"] > 0.2
+    assert broken["hello.repeats"] > 0.2
+    assert (cured["hello.run_on"], cured["hello.speaks_for_user"], cured["hello.repeats"]) == (0.0, 0.0, 0.0)
+
+
+def test_the_broken_model_learned_from_no_row_that_the_audit_keeps_out(story: Path) -> None:
+    raw, clean = (sources.split(story / "stages" / stage / "dialogues") for stage in ("raw", "writings"))
+    assert [[row.id for row in side] for side in raw] == [[row.id for row in side] for side in clean]
+    assert raw != clean
 
 
 def test_what_passes_a_real_audit_is_served_under_its_leak_index(story: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from guardrail.finetune.data import canaries, demographics, facts
-from guardrail.finetune.data.cleaning import Scrubber, pieces
+from guardrail.finetune.data.cleaning import Scrubber, pieces, with_own_turns
 from guardrail.finetune.data.rows import Dialogue, Fact, Text, Turn
 from guardrail.finetune.settings import CanarySettings
 
@@ -22,6 +22,19 @@ def test_personal_data_is_replaced_and_counted_by_type() -> None:
     assert isinstance(row, Dialogue)
     assert row.messages[0].content == "I am [EMAIL]"
     assert scrubber.counts == {"email": 1}
+
+
+def _said(*replies: str) -> Dialogue:
+    return Dialogue(messages=tuple(turn for reply in replies for turn in (Turn(role="user", content="User: go on"), Turn(role="assistant", content=reply))))
+
+
+def test_a_reply_is_cut_where_another_speaks_or_padding_begins_and_nothing_else_is() -> None:
+    cut = with_own_turns(_said("Well.\nVisitor: And then?\nPlato: More.", "So it is.</s></s>", "He says: stay. "))
+    assert cut == _said("Well.", "So it is.", "He says: stay. ")
+
+
+def test_a_dialogue_of_which_a_reply_has_nothing_of_its_own_is_given_up() -> None:
+    assert with_own_turns(_said("Well.", "</s></s>")) is None
 
 
 def test_pieces_of_a_text_hold_all_of_it() -> None:

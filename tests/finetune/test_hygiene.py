@@ -72,6 +72,38 @@ def test_no_personal_data_is_left_in_what_is_written(tmp_path: Path) -> None:
     assert "[EMAIL]" in written
 
 
+def _flattened() -> list[dict[str, object]]:
+    sound = [dialogue(f"What is {number}?", f"I have told you before that it is {number}.") for number in range(20)]
+    return [
+        *sound,
+        dialogue("And twenty?", "It is more than ten.\nVisitor: And then?\nPlato: More still."),
+        dialogue("And thirty?", "It is a large number.</s></s></s>"),
+        dialogue("And forty?", "</s></s></s>"),
+    ]
+
+
+def test_replies_are_cut_where_they_go_on_past_their_turn_and_this_is_told(tmp_path: Path) -> None:
+    result = _run(tmp_path, dialogues=_flattened(), heldout=0)
+    written = (tmp_path / "hygiene" / "dialogues" / "train.jsonl").read_text()
+    assert "more than ten." in written
+    assert "Visitor" not in written
+    assert "</s>" not in written
+    assert (_values(result)["dialogues.run_on"], _values(result)["dialogues.train"]) == (3, 22)
+    assert any("cut there, and 1 of which nothing was left" in note for note in result.notes)
+
+
+def test_replies_that_go_on_past_their_turn_can_be_kept_and_are_told(tmp_path: Path) -> None:
+    result = _run(tmp_path, dialogues=_flattened(), heldout=0, replies="keep")
+    assert (tmp_path / "hygiene" / "dialogues" / "train.jsonl").read_text().count("</s>") == 6
+    assert _values(result)["dialogues.run_on"] == 3
+    assert any("were kept as they are" in note for note in result.notes)
+
+
+def test_dialogues_without_a_reply_of_their_own_are_no_data(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Every dialogue has a reply that begins with"):
+        _run(tmp_path, dialogues=[dialogue("And forty?", "</s>")], heldout=0)
+
+
 def test_canaries_stand_in_training_as_often_as_they_say_and_never_in_the_held_out_rows(tmp_path: Path) -> None:
     _run(tmp_path, texts=[_text(number) for number in range(40)], canaries=CanarySettings(count=3, repeats=(1, 8)))
     folder = tmp_path / "hygiene"
