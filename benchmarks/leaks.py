@@ -26,6 +26,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from guardrail.figures import wilson
 from guardrail.generate.memfree import MemFreeProcessor
 from guardrail.generate.quotation import Quotation
+from guardrail.generate.recital import Recital
 from guardrail.leaks import corpus
 from guardrail.leaks.builder import build
 from guardrail.leaks.index import LeakIndex
@@ -152,7 +153,8 @@ def speed(rail: LeakRail, index: LeakIndex, texts: dict[str, str], draw: random.
     torch.set_num_threads(1)
     assert index.tokens is not None
     assert index.manifest.tokens is not None
-    processor = MemFreeProcessor(index.tokens, classes, index.manifest.tokens.k, np.empty(0, np.uint64))
+    recital = Recital(index.tokens, classes, index.manifest.tokens.k, np.empty(0, np.uint64))
+    processor = MemFreeProcessor(recital)
     shape: dict[str, Any] = {"vocab_size": 6144, "hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 6}
     language_model: Any = AutoModelForCausalLM.from_pretrained(model) if model is not None else LlamaForCausalLM(LlamaConfig(**shape))
     ids = torch.tensor([classes.tokenizer.encode(next(iter(texts.values()))[2000:6000]).ids])[:, :400]
@@ -166,7 +168,7 @@ def speed(rail: LeakRail, index: LeakIndex, texts: dict[str, str], draw: random.
     prefixes = [ids[:, : 50 + place] for place in range(350)]
     scores: Any = torch.zeros(1, 6144)
     recited = median_us(lambda prefix: processor(prefix, scores), prefixes)
-    banned = sum(bool(processor.banned(prefix[0])) for prefix in prefixes)
+    banned = sum(bool(recital.banned(prefix[0].tolist())) for prefix in prefixes)
     step = float(np.median(steps))
     print(f"memfree  {recited:.0f} us a token on a text of the corpus ({banned} of {len(prefixes)} banned one), {recited / step:.1%} of the model's step")
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from guardrail import conversation
+from guardrail.declining import declines
 from guardrail.drafting import again, written
 from guardrail.enforcement import EnforcedJudge, EnforcedRail, check_wishes, enforced, tighten
 from guardrail.errors import PromptTooLong, UnknownModel
@@ -26,7 +27,7 @@ from guardrail.refusal import refused_for
 from guardrail.types import Abstention, Answer, Delta, Draft, Evidence, Question, Refusal, Sampling, Smalltalk, Timings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from guardrail.faults import Fault
@@ -62,6 +63,10 @@ class Parts:
     """Whether a rail reads the encoder's safety branch."""
     canary: str = ""
     """A marker in the system prompt, by which a reply that gives it away is known."""
+    narrowed: Callable[[Evidence], Evidence] | None = None
+    """What of the evidence a template with `excerpts` shows; None: all of it."""
+    converses: bool = True
+    """Whether the generator also writes the turns that answer another persona; else the fallback does, since that was no part of its training."""
 
     @property
     def rails(self) -> tuple[EnforcedRail | EnforcedJudge, ...]:
@@ -71,7 +76,9 @@ class Parts:
     def render(self, evidence: Evidence) -> tuple[Message, ...]:
         """The messages that a model is asked with."""
         question = evidence.question
-        return self.template_of(question).render(persona=self.personas[question.request.persona], evidence=evidence, canary=self.canary)
+        template = self.template_of(question)
+        shown = self.narrowed(evidence) if template.excerpts and self.narrowed is not None else evidence
+        return template.render(persona=self.personas[question.request.persona], evidence=shown, canary=self.canary)
 
     def template_of(self, question: Question) -> Template:
         """The template that it is asked with."""
@@ -216,7 +223,7 @@ class Chat:
             without_passages=self._without_passages(evidence, parts),
         )
         verdicts = evidence.verdicts
-        attempts = [(parts.generator, prompt)]
+        attempts = [(parts.generator, prompt)] if parts.converses or evidence.question.heard is None else []
         second_chance = True
         if parts.fallback is not None:
             attempts.append((parts.fallback, replace(prompt, stream=not whole)))
@@ -250,7 +257,7 @@ class Chat:
                 yield Delta(text=apology)
                 yield Refusal(request=request, text=frontier.released + apology, verdicts=verdicts, generator=generator.name, timings=clock.timings())
                 return
-            if frontier.not_found or (frontier.blocked and frontier.consequence == "abstain"):
+            if _abstains(frontier):
                 break
             if not frontier.blocked and frontier.supported and frontier.released.strip():
                 draft = Draft(evidence=evidence, text=frontier.draft, generator=generator.name, usage=usage)
@@ -322,6 +329,13 @@ class Chat:
             stop=asked.stop,
             seed=asked.seed,
         )
+
+
+def _abstains(frontier: Frontier) -> bool:
+    """Whether the draft is to be followed by no answer: it says itself that there is none, or a rail wants it so."""
+    if frontier.blocked:
+        return frontier.consequence == "abstain"
+    return frontier.not_found or (not frontier.supported and declines(frontier.draft))
 
 
 def _shorter(prompt: Prompt, parts: Parts) -> tuple[Prompt, ...]:

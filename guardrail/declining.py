@@ -20,7 +20,8 @@ _PHRASES = (
     *(f"i {cannot} {verb}" for cannot in ("cannot", "can not", "can't", "could not") for verb in _VERBS),
     "i am not able", "i'm not able", "i am unable", "i'm unable", "i will not", "i won't", "i would rather not", "i'd rather not", "i must decline",
     "i have to decline", "i do not find", "i don't find", "i find nothing", "no passage", "the passages do not", "the passages don't",
-    "the passages say nothing", "is not in the passages", "my books are silent", "lies outside my books", "i refuse",
+    "the passages say nothing", "my books say nothing", "nothing before me says", "is not to be found", "books leave that question open", "i find no word",
+    "does not stand in", "are about something else", "i have no word on", "is not in the passages", "my books are silent", "lies outside my books", "i refuse",
     "i'm sorry, but", "i am sorry, but", "sorry, but", "i apologise, but",
     "i apologize, but", "let us leave that aside", "here i stop",
 )  # fmt: skip

@@ -10,6 +10,7 @@ from guardrail.catalogue import Materials
 from guardrail.chat import Parts
 from guardrail.enforcement import EnforcedJudge, EnforcedRail
 from guardrail.errors import ConfigurationError
+from guardrail.generate import shipped
 from guardrail.generate.quotation import Quotation
 from guardrail.prompts import load_help_lines, load_personas, load_templates
 from guardrail.rails.intent import IntentHead
@@ -102,6 +103,8 @@ def load(
         pool=pool,
         reads_safety=reads_safety,
         canary=canary,
+        narrowed=quotation.relevance.narrowed if quotation else None,
+        converses=settings.generator.kind != "persona" or quotation is None,
     )
 
 
@@ -153,9 +156,16 @@ def choose_personas(settings: Settings) -> dict[str, Persona]:
 
 
 def choose_template(settings: Settings) -> Template:
-    """The system template that the generator is asked with; `open` takes the place of `grounded` where there is no library."""
+    """The system template that the generator is asked with.
+
+    The persona model has its own in the place of `grounded`, and where there is no library `open` takes it.
+    """
     templates = load_templates()
-    name = settings.generator.template if _has_library(settings) or settings.generator.template != "grounded" else "open"
+    name = settings.generator.template
+    if name == "grounded" and settings.generator.kind == "persona":
+        name = shipped.TEMPLATE
+    elif name == "grounded" and not _has_library(settings):
+        name = "open"
     if name not in templates:
         raise ConfigurationError(f"generator.template: there is no template '{name}'; the templates are: {', '.join(sorted(templates))}.")
     return templates[name]
@@ -184,14 +194,22 @@ def _leak_index(chosen: GeneratorSettings) -> LeakIndex | None:
         from guardrail.leaks.index import LeakIndex  # noqa: PLC0415 - not needed without one
 
         index = LeakIndex.open(Path(chosen.leak_index))
-    if chosen.kind == "transformers" and chosen.model is not None and Path(chosen.model).is_dir():
+    if chosen.kind in {"transformers", "numpy"} and chosen.model is not None and Path(chosen.model).is_dir():
         from guardrail.leaks.index import require  # noqa: PLC0415
 
         require(Path(chosen.model), index)
     return index
 
 
+def needs_no_library(chosen: GeneratorSettings) -> None:
+    """Raise ConfigurationError where the generator can do nothing without a library."""
+    if chosen.kind in {"persona", "quotation"}:
+        raise ConfigurationError(f"generator.kind is {chosen.kind} and there is no library to speak from: set library.index, or another generator.")
+
+
 def _generator(chosen: GeneratorSettings, quotation: Quotation | None, leak_index: LeakIndex | None) -> Generator:
+    if quotation is None:
+        needs_no_library(chosen)
     if chosen.kind == "openai":
         from guardrail.generate.openai import OpenAIGenerator  # noqa: PLC0415 - loads aiohttp
 
@@ -221,8 +239,23 @@ def _generator(chosen: GeneratorSettings, quotation: Quotation | None, leak_inde
             batch=chosen.batch,
             timeout_seconds=chosen.timeout_seconds,
             context_aware=chosen.context_aware,
+            copying=chosen.copying,
             constraint=constraint,
         )
-    if quotation is None:
-        raise ConfigurationError("generator.kind is quotation and there is no library to quote from: set library.index, or another generator.")
+    if chosen.kind == "numpy":
+        assert chosen.model is not None
+        return _numpy_generator(chosen, leak_index, model=chosen.model, copying=chosen.copying)
+    if chosen.kind == "persona":
+        return _numpy_generator(chosen, leak_index, model=str(shipped.FOLDER), copying=chosen.copying or shipped.COPYING, name=shipped.NAME)
+    assert quotation is not None
     return quotation
+
+
+def _numpy_generator(chosen: GeneratorSettings, leak_index: LeakIndex | None, *, model: str, copying: float, name: str | None = None) -> Generator:
+    from guardrail.generate.continuations import leaning  # noqa: PLC0415 - not needed without a model
+    from guardrail.generate.numpy import NumpyGenerator  # noqa: PLC0415
+    from guardrail.generate.recital import Recitals  # noqa: PLC0415
+
+    recitals = Recitals(leak_index) if leak_index is not None and leak_index.manifest.tokens is not None else None
+    leanings = (leaning(copying),) if copying else ()
+    return NumpyGenerator(model=model, name=name, batch=chosen.batch, timeout_seconds=chosen.timeout_seconds, recitals=recitals, leanings=leanings)

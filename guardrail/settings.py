@@ -54,14 +54,15 @@ class AdapterSettings:
 class GeneratorSettings:
     """Who writes the draft."""
 
-    kind: Literal["quotation", "transformers", "openai"] = "quotation"
+    kind: Literal["persona", "quotation", "numpy", "transformers", "openai"] = "quotation"
+    """quotation: sentences of the passages. numpy: an Lfm2 model in this process, without torch. transformers: any model, with torch. openai: a server."""
     model: str | None = None
-    """transformers: a folder or a hub name. openai: the model name the server knows."""
+    """numpy: a folder. transformers: a folder or a hub name. openai: the model name the server knows."""
     base_url: str | None = None
     """openai: e.g. `http://127.0.0.1:8001/v1`."""
     api_key: str | None = None
     leak_index: str | None = None
-    """A folder that `guardrail leaks build` made of what the model was trained on: the `leak` rail reads it, and the transformers backend decodes under it."""
+    """A folder that `guardrail leaks build` made of what the model was trained on: the `leak` rail reads it, and a local model decodes under it."""
     adapters: tuple[AdapterSettings, ...] = ()
     quantize: Literal["none", "4bit"] = "none"
     template: str = "grounded"
@@ -74,9 +75,11 @@ class GeneratorSettings:
     retries: Annotated[int, Meta(ge=0, le=10)] = 2
     connections: Positive = 256
     batch: Positive = 8
-    """transformers: how many requests decode together."""
+    """numpy, transformers: how many requests decode at once."""
     context_aware: Annotated[float, Meta(ge=0, le=4)] = 0.0
     """transformers: how strongly a token is preferred that the passages make likelier (context-aware decoding); 0 is off, 0.5 usual. Doubles the work."""
+    copying: Annotated[float, Meta(ge=0, le=20)] = 0.0
+    """numpy, transformers: how many nats a token gains that goes on in a sentence of the passages as the reply has begun it; 0 is off."""
 
 
 Consequence = Literal["block", "redact", "abstain", "retry", "rewrite", "drop", "mark"]
@@ -219,14 +222,21 @@ class Settings:
 
     def __post_init__(self) -> None:
         generator = self.generator
-        if generator.kind != "quotation" and not generator.model:
+        ours = generator.kind in {"persona", "quotation"}
+        if ours and generator.model:
+            raise ConfigurationError(f"generator.model is {generator.model}, but the {generator.kind} generator brings its own: set kind to numpy, say.")
+        if not ours and not generator.model:
             raise ConfigurationError(f"generator.model is missing: the {generator.kind} generator needs a model.")
+        if generator.kind in {"persona", "numpy"} and (generator.adapters or generator.quantize != "none"):
+            raise ConfigurationError("generator.adapters and generator.quantize need the transformers generator: merge the adapters into the model, or use it.")
         if generator.kind == "openai" and not generator.base_url:
             raise ConfigurationError("generator.base_url is missing: the openai generator needs a server, e.g. http://127.0.0.1:8001/v1.")
         if generator.context_aware and generator.kind != "transformers":
             raise ConfigurationError(
                 f"generator.context_aware works with the transformers generator only, and generator.kind is {generator.kind}: set it to 0."
             )
+        if generator.copying and generator.kind not in {"transformers", "numpy"}:
+            raise ConfigurationError(f"generator.copying works with the transformers and numpy generators only, not with {generator.kind}: set it to 0.")
         if any(rail.id == "leak" for rail in self.rails) and generator.leak_index is None:
             raise ConfigurationError("generator.leak_index is missing: the leak rail needs the index that `guardrail leaks build` made of the training corpus.")
         if self.library.index is not None and not self.library.index.strip():

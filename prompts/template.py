@@ -16,7 +16,7 @@ from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Meta
 
-from guardrail import strict_yaml
+from guardrail import sentences, strict_yaml
 from guardrail.errors import ConfigurationError
 from guardrail.types import Message
 
@@ -47,6 +47,11 @@ def escape(text: str) -> str:
     return text
 
 
+def _sentences(text: str) -> list[str]:
+    """The filter `sentences`: those of `text` in order, without the white space between them."""
+    return [text[start:end] for start, end in sentences.spans(text)]
+
+
 def _finalize(value: Any) -> Any:
     return escape(value) if isinstance(value, str) else value
 
@@ -54,6 +59,7 @@ def _finalize(value: Any) -> Any:
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
 )
+_ENVIRONMENT.filters["sentences"] = _sentences
 
 
 class _Part:
@@ -81,7 +87,7 @@ class Template:
     """One template file. `hash` is its SHA-256.
 
     Both parts are Jinja: they see `persona`, `passages` (each with title, work, locator, text; numbered from 1 by `loop.index`), `question`, `message` (the
-    user's own words) and `instructions` (what the embedding app asked for in a system message).
+    user's own words) and `instructions` (what the embedding app asked for in a system message). The filter `sentences` cuts a text into its sentences.
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -93,6 +99,8 @@ class Template:
     """How many earlier messages the model is shown."""
     marked: bool = True
     """Whether the canary stands around the system message; a template that gives nothing away may go without."""
+    excerpts: bool = False
+    """Whether the passages are only those, and of each only the sentences, that quotation would quote: for a model too small to find the right ones itself."""
     hidden: Annotated[str, Meta(min_length=1)] | None = None
     """The tag around reasoning that is kept from the user, e.g. `reasoning`; None where the template asks for none."""
     hash: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +13,8 @@ import numpy as np
 from guardrail.finetune.data.rows import turns
 from guardrail.index.encoder import MiniLM
 from guardrail.protocols import Claim
-from guardrail.rails import framing
 from guardrail.rails.grounding import GroundingRail
-from guardrail.sentences import spans
+from guardrail.sentences import MARKER, spans
 from guardrail.types import Evidence, Hit, Message, Passage, Question, Request
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from guardrail.finetune.data.rows import Prompt
-    from guardrail.protocols import Encoder
+    from guardrail.protocols import Encoder, Judgement
 
 
 class Groundedness:
@@ -52,31 +52,32 @@ class Groundedness:
         claims: list[tuple[int, str]] = []
         for number, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
             if prompt.passages:
-                stated = (reply[start:end] for start, end in spans(reply))
-                claims += [(number, sentence) for sentence in stated if not framing.states_nothing(sentence)]
+                claims += [(number, MARKER.sub("", reply[start:end]).strip()) for start, end in spans(reply)]
         encodings = self._encoder.encode([text for _, text in claims]) if claims else []
         evidence = {number: self._evidence(prompts[number]) for number, _ in claims}
         judged = [Claim(evidence=evidence[number], text=text, encoding=encoding) for (number, text), encoding in zip(claims, encodings, strict=True)]
         found: list[list[float]] = [[] for _ in replies]
-        for (number, _), score in zip(claims, asyncio.run(self._scores(judged)), strict=True):
-            found[number].append(1.0 - score)
+        for (number, _), judgement in zip(claims, asyncio.run(self._judged(judged)), strict=True):
+            if judgement.sentence.passage is not None or judgement.verdict.decision != "pass":  # else it passes because it states nothing
+                found[number].append(1.0 - (judgement.verdict.score or 0.0))
         return found
 
-    async def _scores(self, claims: Sequence[Claim]) -> list[float]:
-        return [(await self._rail.judge(claim)).verdict.score for claim in claims]
+    async def _judged(self, claims: Sequence[Claim]) -> list[Judgement]:
+        return [await self._rail.judge(claim) for claim in claims]
 
     def _evidence(self, prompt: Prompt) -> Evidence:
         messages = tuple(Message(role=turn.role, content=turn.content) for turn in turns(prompt.prompt))
-        request = Request(id=prompt.id, persona="", messages=messages)
+        persona = prompt.persona or ""
+        request = Request(id=prompt.id, persona=persona, messages=messages)
         hits = tuple(
             Hit(
-                passage=Passage(id=str(number), source_id=str(number), title="", work="", locator="", persona="", text=text, start=0, end=len(text)),
+                passage=Passage(id=str(number), source_id=str(number), title="", work=work, locator="", persona=persona, text=text, start=0, end=len(text)),
                 score=1.0,
                 dense=1.0,
                 late=1.0,
                 coverage=1.0,
                 tokens=self._tokens(text),
             )
-            for number, text in enumerate(prompt.passages)
+            for number, (text, work) in enumerate(zip_longest(prompt.passages, prompt.works, fillvalue=""))
         )
         return Evidence(question=Question(request=request, text=request.text), hits=hits)

@@ -22,6 +22,7 @@ from trl.chat_template_utils import get_training_chat_template, has_generation_m
 from guardrail.errors import ConfigurationError
 from guardrail.finetune.training.arguments import uses_bf16, uses_cpu
 from guardrail.finetune.training.callbacks import quiet
+from guardrail.generate.hub_tokenizer import HubTokenizer
 from guardrail.generate.turn_text import turn_end
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def end_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     eos = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
     if not tokenizer.chat_template:
         return eos
-    return sorted(turn_end(tokenizer, eos).tokens)
+    return sorted(turn_end(HubTokenizer(tokenizer), eos).tokens)
 
 
 def _replace(folder: Path, write: Any) -> None:

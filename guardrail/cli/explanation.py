@@ -14,6 +14,7 @@ import yaml
 from guardrail.assemble import Guardrail
 from guardrail.catalogue import KINDS, is_replaced, kind_of
 from guardrail.errors import ConfigurationError
+from guardrail.parts import needs_no_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,8 +104,8 @@ def explain(path: Path | None, settings: Settings) -> Explanation:
 def validate(settings: Settings) -> None:
     """Everything that can be told of a configuration without loading a model. Raises GuardrailError with what to do."""
     Guardrail(settings)
-    if not _has_library(settings) and settings.generator.kind == "quotation":
-        raise ConfigurationError("generator.kind is quotation and there is no library to quote from: set library.index, or another generator.")
+    if not _has_library(settings):
+        needs_no_library(settings.generator)
     if settings.generator.kind == "transformers" and _missing("torch", "transformers"):
         raise ConfigurationError("generator.kind is transformers, which is not installed: pip install 'guardrail-chat[transformers]'.")
     store = settings.library.vector_store

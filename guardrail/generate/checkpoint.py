@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging
 
-from guardrail.errors import ConfigurationError, GeneratorError, InvalidRequest, PromptTooLong
-from guardrail.generate.turn_text import TurnEnd, turn_end
+from guardrail.errors import ConfigurationError, GeneratorError
+from guardrail.generate.hub_tokenizer import HubTokenizer
+from guardrail.generate.transcript import Transcript, transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from guardrail.generate.turn_text import TurnEnd
     from guardrail.settings import AdapterSettings
     from guardrail.types import Message
 
@@ -33,27 +34,20 @@ class Checkpoint:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    context: int
-    """Most tokens of prompt and reply together."""
-    end: TurnEnd
-    folds_system: bool
-    """Whether the chat template has no system role; the system message then opens the first user message."""
-    special: re.Pattern[str] | None
-    """Special tokens written out; in a message they are broken up, so that no text can pass for the template's own marks."""
+    transcript: Transcript
+
+    @property
+    def context(self) -> int:
+        """Most tokens of prompt and reply together."""
+        return self.transcript.context
+
+    @property
+    def end(self) -> TurnEnd:
+        return self.transcript.end
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        """The conversation as the chat template renders it, up to where the reply begins. Raises InvalidRequest, PromptTooLong among them."""
-        try:
-            text = _render(self.tokenizer, [{"role": m.role, "content": self._plain(m.content)} for m in messages], folds_system=self.folds_system)
-        except TemplateError as error:
-            raise InvalidRequest(f"The model's chat template refuses this conversation: {error}.", param="messages") from None
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        if len(ids) >= self.context:
-            raise PromptTooLong(f"The conversation with its passages has {len(ids)} tokens and the model reads {self.context}; shorten it.", param="messages")
-        return ids
-
-    def _plain(self, content: str) -> str:
-        return self.special.sub(lambda match: f"{match.group()[0]} {match.group()[1:]}", content) if self.special else content
+        """The conversation up to where the reply begins. Raises InvalidRequest, PromptTooLong among them."""
+        return self.transcript.encode(messages)
 
 
 def load(model: str, *, adapters: Sequence[AdapterSettings] = (), quantize: Literal["none", "4bit"] = "none", device: str = "auto") -> Checkpoint:
@@ -89,35 +83,11 @@ def load(model: str, *, adapters: Sequence[AdapterSettings] = (), quantize: Lite
 def _checkpoint(model: Any, tokenizer: PreTrainedTokenizerBase, name: str) -> Checkpoint:
     if not tokenizer.chat_template:
         raise ConfigurationError(f"generator.model: {name} has no chat template; use a model tuned for chat, or add a chat_template.jinja to its folder.")
-    folds_system = False
-    try:
-        _render(tokenizer, [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], folds_system=False)
-    except TemplateError:
-        folds_system = True
     eos = [tokenizer.eos_token_id, model.config.get_text_config().eos_token_id, model.generation_config.eos_token_id if model.generation_config else None]
     ids = {id_ for entry in eos for id_ in (entry if isinstance(entry, list) else [entry]) if id_ is not None}
-    try:
-        end = turn_end(tokenizer, sorted(ids))
-    except TemplateError as error:
-        raise ConfigurationError(f"generator.model: the chat template of {name} cannot render a conversation: {error}.") from None
-    if not end.tokens and not end.stops:
-        raise ConfigurationError(f"generator.model: {name} has no end-of-sequence token and its chat template marks no end of a turn, so it would never stop.")
-    special = sorted({token.content for token in tokenizer.added_tokens_decoder.values() if token.special and len(token.content) > 1}, key=len, reverse=True)
     limits = (getattr(model.config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length)
-    return Checkpoint(
-        model=model,
-        tokenizer=tokenizer,
-        context=min(limit for limit in limits if limit),
-        end=end,
-        folds_system=folds_system,
-        special=re.compile("|".join(map(re.escape, special))) if special else None,
-    )
-
-
-def _render(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, folds_system: bool) -> str:
-    if folds_system and len(messages) > 1 and messages[0]["role"] == "system":
-        messages = [{"role": messages[1]["role"], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}, *messages[2:]]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    written = transcript(HubTokenizer(tokenizer), eos=ids, context=min(limit for limit in limits if limit), name=name)
+    return Checkpoint(model=model, tokenizer=tokenizer, transcript=written)
 
 
 def _check_folder(model: str) -> bool:

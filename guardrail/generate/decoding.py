@@ -37,8 +37,8 @@ class Row:
     top_p: float
     draw: random.Random
     """The request's own source of chance: the same seed gives the same reply in any company."""
-    processor: LogitsProcessor | None = None
-    """Changes the logits of the next token, e.g. bans some; called with tokens (1, n) and logits (1, vocabulary)."""
+    processors: tuple[LogitsProcessor, ...] = ()
+    """Each in turn changes the logits of the next token, e.g. bans some; called with tokens (1, n) and logits (1, vocabulary)."""
     against: Row | None = None
     """The same request with less in its prompt, which `contrasted` takes the difference to. It gets this row's tokens; of its own choices none counts."""
     weight: float = 0.0
@@ -192,8 +192,8 @@ def _choose(logits: Tensor, rows: Sequence[Row]) -> list[tuple[Row, int]]:
             if row.against is not None:
                 logits[i] = contrasted(logits[i], bare[number[row.against]], row.weight)
     for i, row in enumerate(chosen):
-        if row.processor is not None:
-            logits[i] = row.processor(torch.tensor([row.tokens], device=logits.device), logits[i : i + 1])[0]
+        for processor in row.processors:
+            logits[i] = processor(torch.tensor([row.tokens], device=logits.device), logits[i : i + 1])[0]
     tokens = logits.argmax(dim=-1).tolist()
     drawn = [i for i, row in enumerate(chosen) if row.temperature > 0]
     if drawn:

@@ -1,121 +1,62 @@
-"""MemFree decoding (Ippolito et al. 2022): a token that would complete a run of the training corpus is never chosen.
+"""MemFree decoding (Ippolito et al. 2022) as transformers wants it: a token that would complete a run of the training corpus is never chosen.
 
-The index gives, for the tokens that come last, those that went on in the corpus: one look-up a token, whatever the size of the vocabulary. Tokens that differ
-in case, accents, punctuation or white space count as one, tokens of punctuation or white space alone do not count at all, and a banned word cannot be begun
-in smaller pieces instead (`guardrail.leaks.tokens`). What stays open: a text whose words are cut into other tokens from their start, translated, or put in
-other words; the first is seen by the leak rail, which reads words.
+Which tokens those are, `guardrail.generate.recital` says.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from typing import TYPE_CHECKING
 
-import numpy as np
 from transformers import LogitsProcessor
 
 from guardrail.errors import ConfigurationError
-from guardrail.leaks.grams import gram, grams, spread
-from guardrail.leaks.tokens import TokenClasses
+from guardrail.generate.recital import Recital, Recitals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-    from guardrail.leaks.grams import Hashes
     from guardrail.leaks.index import LeakIndex
-    from guardrail.leaks.table import GramTable
     from guardrail.protocols import Prompt
-
-_LOOKED_BACK = 64
-"""Tokens among which the last counted ones are nearly always found."""
 
 
 class MemFree:
-    """A constraint for the transformers generator: `TransformersGenerator(constraint=MemFree(index))`. Serves one tokenizer; thread-safe.
-
-    What it promises: no reply has `index.manifest.tokens.k + stride - 1` counted tokens in a row as the corpus has them, prompt and reply read as one text,
-    but for runs that stand in the prompt's passages or in the user's messages.
-    """
+    """A constraint for the transformers generator: `TransformersGenerator(constraint=MemFree(index))`. Serves one tokenizer; thread-safe."""
 
     def __init__(self, index: LeakIndex) -> None:
         """Raises ConfigurationError where the index was made without the model's tokenizer."""
-        if index.manifest.tokens is None or index.tokens is None:
-            raise ConfigurationError(
-                f"The leak index {index.folder} holds no tokens: make it with `guardrail leaks build --tokenizer MODEL` to decode under it."
-            )
-        self._index = index
-        self._table = index.tokens
-        self._entry = index.manifest.tokens
-        self._classes: TokenClasses | None = None
-        self._loading = threading.Lock()
+        self._recitals = Recitals(index)
 
     def __call__(self, prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> LogitsProcessor:
         """The processor of one request. Raises ConfigurationError where the tokenizer is not the one that the index was made with."""
-        texts = [hit.passage.text for hit in prompt.evidence.hits] + [turn.content for turn in prompt.messages if turn.role == "user"]
-        return self.processor(texts, tokenizer)
+        return MemFreeProcessor(self._recitals.of(prompt, _fast(tokenizer)))
 
     def processor(self, supplied: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> LogitsProcessor:
         """The processor of one reply that may quote the texts `supplied`. Raises ConfigurationError as above."""
-        with self._loading:
-            if self._classes is None:
-                self._classes = self._checked(tokenizer)
-        classes = self._classes
-        k = self._entry.k
-        runs = [grams(_hashes(classes, text), k) for text in supplied]
-        return MemFreeProcessor(self._table, classes, k, np.unique(np.concatenate(runs)) if runs else np.empty(0, np.uint64))
-
-    def _checked(self, tokenizer: PreTrainedTokenizerBase) -> TokenClasses:
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            raise ConfigurationError("MemFree decoding needs a model with a fast tokenizer (a tokenizer.json); this one has none.")
-        classes = TokenClasses(backend)
-        if classes.fingerprint != self._entry.classes:
-            raise ConfigurationError(
-                f"The leak index {self._index.folder} was made with another tokenizer than the model's: make it again with --tokenizer MODEL."
-            )
-        return classes
+        return MemFreeProcessor(self._recitals.beside(supplied, _fast(tokenizer)))
 
 
 class MemFreeProcessor(LogitsProcessor):
-    """Sets the logits of forbidden tokens to minus infinity. Keeps nothing between calls: what is forbidden follows from the tokens so far."""
+    """Sets the logits of banned tokens to minus infinity."""
 
-    def __init__(self, table: GramTable, classes: TokenClasses, k: int, supplied: Hashes) -> None:
-        """`supplied`: the hashes of the runs of k classes that may be written, shape (n,), sorted."""
-        self._table = table
-        self._classes = classes
-        self._k = k
-        self._supplied = supplied
+    def __init__(self, recital: Recital) -> None:
+        self.recital = recital
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """input_ids: (rows, n), scores: (rows, vocabulary); changes and returns `scores`."""
-        for row in range(len(input_ids)):
-            banned = [token for token in self.banned(input_ids[row]) if token < scores.shape[-1]]
+        for row, tokens in enumerate(input_ids.tolist()):
+            banned = [token for token in self.recital.banned(tokens) if token < scores.shape[-1]]
             if banned:
                 scores[row, banned] = -math.inf
         return scores
 
-    def banned(self, tokens: torch.Tensor) -> list[int]:
-        """The token ids that may not follow `tokens`, shape (n,)."""
-        before = self._classes.tail(tokens[-_LOOKED_BACK:].tolist(), self._k - 1)
-        if len(before) < self._k - 1 and len(tokens) > _LOOKED_BACK:
-            before = self._classes.tail(tokens.tolist(), self._k - 1)
-        if len(before) < self._k - 1:
-            return []
-        hashes = spread(np.array(before, np.uint64)).tolist()
-        following = [of for of in self._table.values(gram(hashes)) if not self._is_supplied(hashes, of)]
-        return [token for of in following for token in self._classes.spellings(of)]
 
-    def _is_supplied(self, hashes: list[int], following: int) -> bool:
-        if not len(self._supplied):
-            return False
-        whole = np.uint64(gram([*hashes, int(spread(np.array([following], np.uint64))[0])]))
-        place = int(np.searchsorted(self._supplied, whole))
-        return place < len(self._supplied) and bool(self._supplied[place] == whole)
-
-
-def _hashes(classes: TokenClasses, text: str) -> Hashes:
-    return spread(classes.encode(text).astype(np.uint64))
+def _fast(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    backend: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ConfigurationError("MemFree decoding needs a model with a fast tokenizer (a tokenizer.json); this one has none.")
+    return backend

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from transformers import PreTrainedTokenizerBase
+    from guardrail.generate.chat_tokenizer import ChatTokenizer
 
 _UNFINISHED = "\ufffd"
 _LONGEST_CHARACTER = 8
@@ -22,7 +22,7 @@ class Detokenizer:
 
     __slots__ = ("_ids", "_read", "_start", "_tokenizer")
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: ChatTokenizer) -> None:
         self._tokenizer = tokenizer
         self._ids: list[int] = []
         self._start = 0
@@ -38,17 +38,14 @@ class Detokenizer:
         return self._new(final=True)
 
     def _new(self, *, final: bool) -> str:
-        text = self._decode(self._ids[self._start :])
+        text = self._tokenizer.text(self._ids[self._start :])
         if text.endswith(_UNFINISHED) and not final and len(self._ids) - self._read < _LONGEST_CHARACTER:
             return ""
-        known = self._decode(self._ids[self._start : self._read])
+        known = self._tokenizer.text(self._ids[self._start : self._read])
         if len(text) <= len(known) and not final:
             return ""
         self._start, self._read = self._read, len(self._ids)
         return text[len(known) :].replace(_UNFINISHED, "")
-
-    def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)) if ids else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,19 +123,19 @@ class TurnEnd:
     """The template's role markers as text, for templates or models that write them in plain letters."""
 
 
-def turn_end(tokenizer: PreTrainedTokenizerBase, eos: Sequence[int]) -> TurnEnd:
-    """Read the turn's end off the tokenizer's chat template, by rendering a conversation whose words are known."""
+def turn_end(tokenizer: ChatTokenizer, eos: Sequence[int]) -> TurnEnd:
+    """Read the turn's end off the tokenizer's chat template, by rendering a conversation whose words are known. Raises jinja2.TemplateError."""
     words = ("\ue001", "\ue002", "\ue003")
     roles = ("user", "assistant", "user")
     conversation = [{"role": role, "content": word} for role, word in zip(roles, words, strict=True)]
-    rendered = str(tokenizer.apply_chat_template(conversation, tokenize=False))
-    added = {id_: token.content for id_, token in tokenizer.added_tokens_decoder.items()}
+    rendered = tokenizer.render(conversation, reply=False)
+    added = tokenizer.added
     tokens = set(eos)
     stops: dict[str, Stop] = {}
     for before, after in pairwise(words):
         gap = rendered.partition(before)[2].partition(after)[0]
         if after == words[2]:
-            tokens.update(id_ for id_ in tokenizer(gap, add_special_tokens=False)["input_ids"] if id_ in added)
+            tokens.update(id_ for id_ in tokenizer.ids(gap) if id_ in added)
         for piece in re.split("|".join(map(re.escape, sorted(added.values(), key=len, reverse=True))) or r"\Z", gap):
             marker = next(iter(piece.strip().splitlines()), "").strip()
             # A bare word such as `user` between two special tokens is ordinary text elsewhere; the special tokens end the turn there.

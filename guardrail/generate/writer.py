@@ -1,16 +1,12 @@
-"""The torch thread: takes requests out of a queue, decodes them together and sends each its text."""
+"""The thread that decodes: takes requests out of a queue, decodes them together and sends each its text."""
 
 from __future__ import annotations
 
 import queue
-import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from guardrail.errors import GeneratorError, GuardrailError
-from guardrail.generate.decoding import Decoder, Row
 from guardrail.generate.turn_text import Detokenizer, Stop, StopScanner
 from guardrail.protocols import Chunk
 from guardrail.types import Usage
@@ -18,8 +14,10 @@ from guardrail.types import Usage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guardrail.generate.checkpoint import Checkpoint
-    from guardrail.generate.transformers import Constraint, Ticket
+    from guardrail.generate.engine import Decoding, Engine
+    from guardrail.generate.ticket import Ticket
+
+E = TypeVar("E", bound="Engine[Any]")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -27,7 +25,7 @@ class _Turn:
     """A ticket whose reply is being written."""
 
     ticket: Ticket
-    row: Row
+    row: Decoding
     prompt_tokens: int
     room: int
     """How many more tokens it may get."""
@@ -35,25 +33,15 @@ class _Turn:
     scanner: StopScanner
 
 
-class Writer:
-    """Serves the tickets of `inbox` until it finds None there. One thread owns it."""
+class Writer(Generic[E]):
+    """Serves the tickets of `inbox` with `engine` until it finds None there, at most `batch` of them at once. One thread owns it."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, inbox: queue.SimpleQueue[Ticket | None], *, batch: int, context_aware: float, constraint: Constraint | None
-    ) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, engine: E, inbox: queue.SimpleQueue[Ticket | None], *, batch: int) -> None:
+        self.engine = engine
         self._inbox = inbox
         self._batch = batch
-        self._context_aware = context_aware
-        self._constraint = constraint
-        self._decoder = Decoder(checkpoint.model)
         self._waiting: list[Ticket] = []
         self._turns: list[_Turn] = []
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """What it decodes with."""
-        return self._checkpoint
 
     @property
     def in_flight(self) -> int:
@@ -61,18 +49,17 @@ class Writer:
         return len(self._turns)
 
     def serve(self) -> None:
-        with torch.inference_mode():
-            while self._receive():
-                try:
-                    self._leave([turn for turn in self._turns if turn.ticket.cancelled])
-                    while self._waiting and len(self._turns) < self._batch:
-                        self._admit(self._waiting.pop(0))
-                    tokens = dict(self._decoder.step())
-                    self._leave([turn for turn in self._turns if self._advance(turn, tokens[turn.row])])
-                except Exception as error:  # noqa: BLE001 - a failed forward pass fails the requests in it; the thread lives on for the next ones
-                    turns = self._turns
-                    self._leave(turns)
-                    _refuse([turn.ticket for turn in turns], _failure(error))
+        while self._receive():
+            try:
+                self._leave([turn for turn in self._turns if turn.ticket.cancelled])
+                while self._waiting and len(self._turns) < self._batch:
+                    self._admit(self._waiting.pop(0))
+                tokens = dict(self.engine.step())
+                self._leave([turn for turn in self._turns if self._advance(turn, tokens[turn.row])])
+            except Exception as error:  # noqa: BLE001 - a failed forward pass fails the requests in it; the thread lives on for the next ones
+                turns = self._turns
+                self._leave(turns)
+                _refuse([turn.ticket for turn in turns], _failure(error))
         _refuse([turn.ticket for turn in self._turns] + self._waiting, GeneratorError("The model is shutting down."))
 
     def _receive(self) -> bool:
@@ -89,33 +76,21 @@ class Writer:
     def _admit(self, ticket: Ticket) -> None:
         if ticket.cancelled:
             return
-        sampling = ticket.sampling
         try:
-            tokens = self._checkpoint.encode(ticket.messages)
-            length = len(tokens)
-            draw = random.Random(sampling.seed)  # noqa: S311 - samples words, guards nothing
-            bare = self._checkpoint.encode(ticket.without_passages) if ticket.without_passages else None
-            row = Row(
-                tokens=tokens,
-                temperature=sampling.temperature or 0.0,
-                top_p=1.0 if sampling.top_p is None else sampling.top_p,
-                draw=draw,
-                against=None if bare is None else Row(tokens=bare, temperature=0.0, top_p=1.0, draw=draw),
-                weight=self._context_aware,
-                processor=self._constraint(ticket.prompt, self._checkpoint.tokenizer) if self._constraint and ticket.prompt else None,
-            )
-            first = self._decoder.add(row)
+            row = self.engine.begin(ticket)
+            length = len(row.tokens)
+            first = self.engine.add(row)
         except Exception as error:  # noqa: BLE001 - no other request took part, so only this one fails
             _refuse([ticket], _failure(error))
             return
-        room = self._checkpoint.context - length
+        transcript = self.engine.transcript
         turn = _Turn(
             ticket=ticket,
             row=row,
             prompt_tokens=length,
-            room=room if sampling.max_tokens is None else min(sampling.max_tokens, room),
-            text=Detokenizer(self._checkpoint.tokenizer),
-            scanner=StopScanner([*self._checkpoint.end.stops, *(Stop(text=text) for text in sampling.stop)]),
+            room=ticket.room(transcript.context - length),
+            text=Detokenizer(transcript.tokenizer),
+            scanner=StopScanner([*transcript.end.stops, *(Stop(text=text) for text in ticket.sampling.stop)]),
         )
         self._turns.append(turn)
         if self._advance(turn, first):
@@ -124,7 +99,7 @@ class Writer:
     def _advance(self, turn: _Turn, token: int) -> bool:
         """Send the text that `token` makes certain; True when the turn has ended."""
         turn.room -= 1
-        ended = token in self._checkpoint.end.tokens
+        ended = token in self.engine.transcript.end.tokens
         text = "" if ended else turn.scanner.push(turn.text.push(token))
         if not (ended or turn.scanner.stopped or turn.room <= 0):
             if text:
@@ -140,7 +115,7 @@ class Writer:
     def _leave(self, turns: Sequence[_Turn]) -> None:
         if turns:
             self._turns = [turn for turn in self._turns if turn not in turns]
-            self._decoder.remove([turn.row for turn in turns])
+            self.engine.remove([turn.row for turn in turns])
 
 
 def _refuse(tickets: Sequence[Ticket], error: GuardrailError) -> None:
@@ -151,6 +126,4 @@ def _refuse(tickets: Sequence[Ticket], error: GuardrailError) -> None:
 def _failure(error: Exception) -> GuardrailError:
     if isinstance(error, GuardrailError):
         return error
-    if isinstance(error, torch.OutOfMemoryError):
-        return GeneratorError("The model ran out of memory; lower generator.batch or generator.max_tokens.")
     return GeneratorError(f"The model failed while it wrote ({type(error).__name__}).")

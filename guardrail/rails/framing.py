@@ -39,9 +39,23 @@ _FRAMES = re.compile(
 )
 
 
+_TO_THE_VISITOR = re.compile(r"\b(?:you|your|yours|us)\b", re.IGNORECASE)
+_LONGEST_QUESTION = 14
+"""Words."""
+
+
 def states_nothing(sentence: str) -> bool:
     """Whether the whole sentence is a known courtesy or announcement. Whatever holds one more word is taken for a statement."""
     return _FRAMES.fullmatch(" ".join(sentence.replace("’", "'").split())) is not None
+
+
+def asks_back(text: str, shelf: Shelf) -> bool:
+    """Whether `text` is a short question to the visitor, "Which part would you question first?", and brings no name or number that the passages lack.
+
+    Nothing is stated by it; what a longer one takes for granted would be.
+    """
+    plain = text.replace("’", "'").split()
+    return text.rstrip().endswith("?") and len(plain) <= _LONGEST_QUESTION and _TO_THE_VISITOR.search(text) is not None and not violations(text, shelf)
 
 
 def is_lead_in(text: str, shelf: Shelf) -> bool:

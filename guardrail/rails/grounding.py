@@ -36,7 +36,7 @@ class GroundingRail:
     """An output rail that judges one sentence at a time against the evidence's passages.
 
     - A sentence that stands word for word in a passage has support 1; no forward pass is spent on it.
-    - A sentence that states nothing ("That is a good question.") passes with no passage.
+    - A sentence that states nothing ("That is a good question.", "What would you say to that?") passes with no passage.
     - Everything else is encoded and compared (`guardrail.rails.support`); a kernel regression turns the figures into support. The sentence tells the best
       passage and the stretch of it that was compared, whether it supports or not: what a rewrite should rest on.
     - A number, name or quotation that no passage holds, or a negation turned round, is named in `reasons` (`guardrail.rails.hard_rules`).
@@ -111,7 +111,7 @@ class GroundingRail:
     def _at_once(self, claim: Claim, shelf: Shelf) -> Sentence | None:
         """The judgement where no forward pass is needed."""
         text, end = claim.text, len(claim.text)
-        if framing.states_nothing(text) or self._leads_in(text, claim.evidence, shelf):
+        if framing.states_nothing(text) or framing.asks_back(text, shelf) or self._leads_in(text, claim.evidence, shelf):
             return Sentence(start=0, end=end, support=1.0, passage=None)
         found = self._verbatim(text, claim.evidence, shelf)
         if found is not None:

@@ -59,7 +59,7 @@ WRONG = {
     "unknown template": ("generator: {template: nope}", "there is no template 'nope'"),
     "model without a name": ("generator: {kind: openai, base_url: 'http://x/v1'}", "generator.model is missing"),
     "index that is not there": ("library: {index: /nonexistent}", "/nonexistent"),
-    "nothing to quote from": ("library: {index: null}", "no library to quote from"),
+    "nothing to quote from": ("library: {index: null}", "no library to speak from"),
     "store that is not installed": ("library: {vector_store: {factory: nowhere.Store}}", "nowhere is not installed"),
     "no YAML": ("a: [", "is not valid YAML"),
     "environment": ("server: {host: '${GUARDRAIL_TEST_UNSET}'}", "the environment variable GUARDRAIL_TEST_UNSET is not set"),

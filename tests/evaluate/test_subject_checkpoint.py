@@ -130,9 +130,19 @@ async def test_the_template_that_a_model_was_trained_on_can_be_named(narrow: Pat
     said = await subject.reply(said_to("When does it open?", MUSEUM))
     await subject.aclose()
     assert subject.personas == ("plato", "aristotle")
-    messages = (Message(role="system", content="Plato"), Message(role="user", content=f"[1] {MUSEUM}\n\nWhen does it open?"))
+    messages = (Message(role="system", content="Plato"), Message(role="user", content=f"Passages: {MUSEUM} [1]\n\nWhen does it open?"))
     assert said.text == greedy(narrow, messages, 12)
     assert subject.fingerprint != CheckpointSubject(narrow).fingerprint
+
+
+async def test_a_template_with_excerpts_shows_the_sentences_that_answer(narrow: Path) -> None:
+    subject = CheckpointSubject(narrow, asked=GeneratorSettings(template="brief"))
+    await subject.start()
+    said = await subject.reply(said_to("When does it open?", f"Bees fly. Bees swarm. Bees sleep. {MUSEUM} Cats eat. Cats run."))
+    await subject.aclose()
+    shown = f"Passages: {MUSEUM} [1] Cats eat. [1]"
+    messages = (Message(role="system", content="Plato"), Message(role="user", content=f"{shown}\n\nWhen does it open?"))
+    assert said.text == greedy(narrow, messages, 12)
 
 
 def test_an_unknown_template_is_said_at_once(narrow: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -263,8 +263,9 @@ def test_the_fingerprint_follows_the_bytes_of_the_model(tmp_path: Path) -> None:
     assert EmbeddedSubject.of(settings).fingerprint != before
 
 
-def test_a_model_that_decodes_under_a_leak_index_says_so(tmp_path: Path) -> None:
-    settings = Settings(generator=GeneratorSettings(kind="transformers", model=str(tmp_path), leak_index=str(tmp_path)))
+@pytest.mark.parametrize("kind", ["numpy", "transformers"])
+def test_a_model_that_decodes_under_a_leak_index_says_so(kind: Literal["numpy", "transformers"], tmp_path: Path) -> None:
+    settings = Settings(generator=GeneratorSettings(kind=kind, model=str(tmp_path), leak_index=str(tmp_path)))
     assert EmbeddedSubject.of(settings, rails=False).rails == ("memfree",)
 
 

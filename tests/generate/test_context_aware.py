@@ -147,7 +147,7 @@ async def test_closing_the_iterator_frees_both_rows(tiny_llama: Path) -> None:
         await first.aclose()
         after = await asyncio.wait_for(waiting, 20)
         assert after == await collect(made, prompt(QUESTIONS[3]))
-        decoder = made._writer.result()._decoder
+        decoder = made._writer.result().engine._decoder
         for _ in range(500):  # the last chunk is sent before its rows are dropped
             if decoder._batches:
                 await asyncio.sleep(0.01)

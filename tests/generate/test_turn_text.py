@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from guardrail.generate.hub_tokenizer import HubTokenizer
 from guardrail.generate.turn_text import Detokenizer, Stop, StopScanner, turn_end
 from tests.tiny_model import CHATML, PLAIN, make_tiny_model
 
@@ -33,7 +34,7 @@ def tokenizer() -> PreTrainedTokenizerBase:
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.sampled_from("abc the soul ψυχή 😀👨‍👩‍👧é\n"), max_size=40))
 def test_text_survives_token_by_token_and_no_piece_holds_half_a_character(text: str) -> None:
-    detokenizer = Detokenizer(tokenizer())
+    detokenizer = Detokenizer(HubTokenizer(tokenizer()))
     pieces = [detokenizer.push(token) for token in tokenizer()(text, add_special_tokens=False)["input_ids"]]
     pieces.append(detokenizer.finish())
     assert "".join(pieces) == text
@@ -43,7 +44,7 @@ def test_text_survives_token_by_token_and_no_piece_holds_half_a_character(text: 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 380), max_size=30))
 def test_any_tokens_at_all_give_whole_characters(tokens: list[int]) -> None:
-    detokenizer = Detokenizer(tokenizer())
+    detokenizer = Detokenizer(HubTokenizer(tokenizer()))
     pieces = [detokenizer.push(token) for token in tokens]
     pieces.append(detokenizer.finish())
     assert "\ufffd" not in "".join(pieces)
@@ -52,7 +53,7 @@ def test_any_tokens_at_all_give_whole_characters(tokens: list[int]) -> None:
 
 def test_a_character_appears_with_its_last_byte() -> None:
     tokens = tokenizer()("😀", add_special_tokens=False)["input_ids"]
-    detokenizer = Detokenizer(tokenizer())
+    detokenizer = Detokenizer(HubTokenizer(tokenizer()))
     assert len(tokens) > 1
     assert [detokenizer.push(token) for token in tokens] == [""] * (len(tokens) - 1) + ["😀"]
 
@@ -96,14 +97,14 @@ def test_only_a_possible_stop_is_held_back() -> None:
 
 
 def test_a_template_of_special_tokens_ends_the_turn_by_them() -> None:
-    end = turn_end(tokenizer(), [0])
+    end = turn_end(HubTokenizer(tokenizer()), [0])
     assert end.tokens == set(tokenizer()("<|endoftext|><|im_start|><|im_end|>", add_special_tokens=False)["input_ids"])
     assert end.stops == ()
 
 
 def test_a_template_of_plain_words_ends_the_turn_by_its_role_markers(tmp_path: Path) -> None:
     plain = AutoTokenizer.from_pretrained(make_tiny_model(tmp_path, template=PLAIN))
-    end = turn_end(plain, [0])
+    end = turn_end(HubTokenizer(plain), [0])
     assert end.tokens == {0}
     assert set(end.stops) == {Stop(text="User:", starts_line=True), Stop(text="Assistant:", starts_line=True)}
 
@@ -112,7 +113,7 @@ def test_a_template_with_markers_inside_the_line_ends_the_turn_by_them_anywhere(
     user, assistant = "[INST] {{ m['content'] }} [/INST]", " {{ m['content'] }} <|endoftext|>"
     llama2 = "{% for m in messages %}{% if m['role'] == 'assistant' %}" + assistant + "{% else %}" + user + "{% endif %}{% endfor %}"
     loaded = AutoTokenizer.from_pretrained(make_tiny_model(tmp_path, template=llama2))
-    end = turn_end(loaded, [])
+    end = turn_end(HubTokenizer(loaded), [])
     assert end.tokens == {0}
     assert set(end.stops) == {Stop(text="[INST]"), Stop(text="[/INST]")}
 

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from guardrail.errors import ConfigurationError
 from guardrail.generate.memfree import MemFree
+from guardrail.generate.recital import Recitals
 from guardrail.generate.transformers import TransformersGenerator
 from guardrail.leaks.builder import build
 from guardrail.leaks.index import LeakIndex
@@ -130,19 +131,19 @@ async def test_what_a_passage_holds_may_be_written(model: Path, index: LeakIndex
 def test_every_run_is_banned_at_its_last_token_whatever_the_case_the_marks_and_the_space(model: Path, index: LeakIndex) -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(model)
     classes = TokenClasses.load(model)
-    processor: Any = MemFree(index)(prompt(), tokenizer)
+    recital = Recitals(index).of(prompt(), classes.tokenizer)
     k = index.manifest.tokens.k if index.manifest.tokens else 0
     ids = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
     counted = [place for place, token in enumerate(ids) if classes.of[token] >= 0]
     comma, space = (tokenizer(mark, add_special_tokens=False)["input_ids"] for mark in (",", "\n "))
     for number in range(k - 1, len(counted)):
         place = counted[number]
-        banned = set(processor.banned(torch.tensor(ids[:place])))
+        banned = set(recital.banned(ids[:place]))
         aligned = (number - k + 1) % 2 == 0
         assert (ids[place] in banned) == aligned, number
         if aligned:
             assert set(np.flatnonzero(classes.of == classes.of[ids[place]]).tolist()) <= banned
-            assert processor.banned(torch.tensor(ids[:place] + comma + space * 40)) == processor.banned(torch.tensor(ids[:place]))
+            assert recital.banned(ids[:place] + comma + space * 40) == recital.banned(ids[:place])
 
 
 def test_a_banned_word_cannot_be_begun_in_pieces(model: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
+from guardrail import sentences
 from guardrail.errors import ConfigurationError
 from guardrail.prompts import LINE_KINDS, escape, load_personas, load_safety_prompts, load_template, load_templates
 from guardrail.prompts.persona import FOLDER as CARDS
@@ -180,3 +183,42 @@ def test_a_template_with_nothing_to_give_away_goes_without_the_canary() -> None:
 def test_every_other_template_is_marked_with_the_canary() -> None:
     marked = {name for name, each in ALL_TEMPLATES.items() if "k4x9" in each.render(persona=PERSONAS["plato"], evidence=evidence(), canary="k4x9")[0].content}
     assert marked == set(ALL_TEMPLATES) - {"brief"}
+
+
+def brief(text: str, work: str = "Republic") -> str:
+    """The user's message of `brief` with one passage."""
+    first = evidence(passage=text).hits[0]
+    shown = replace(evidence(passage=text), hits=(replace(first, passage=replace(first.passage, work=work)),))
+    return ALL_TEMPLATES["brief"].render(persona=PERSONAS["plato"], evidence=shown)[-1].content
+
+
+def test_brief_marks_every_sentence_with_its_passages_number() -> None:
+    shown = "Republic: Legs and necks are fastened. [1] People carry statues past the wall. [1]\n\nWhat is the Cave?"
+    assert brief("Legs and necks are fastened. People carry statues\npast the wall.") == shown
+
+
+def test_brief_names_no_work_where_there_is_none() -> None:
+    assert brief("Legs and necks are fastened.", work="") == "Legs and necks are fastened. [1]\n\nWhat is the Cave?"
+
+
+def test_brief_without_passages_is_the_question() -> None:
+    messages = ALL_TEMPLATES["brief"].render(persona=PERSONAS["plato"], evidence=replace(evidence(), hits=()))
+    assert [message.content for message in messages] == ["Plato", "What is the Cave?"]
+
+
+def test_no_number_in_a_passage_passes_for_a_marker_of_brief() -> None:
+    assert brief("They see shadows [2] only.").count("[") == 1
+
+
+@given(st.text())
+def test_the_filter_gives_the_sentences_of_a_text(text: str) -> None:
+    source = "name: {name}\nversion: 1\npurpose: p\nsystem: s\nuser: '{{% for s in question | sentences %}}<{{{{ s }}}}>{{% endfor %}}'\n"
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "cut.yaml"
+        path.write_text(source.format(name="cut"))
+        rendered = load_template(path).render(persona=PERSONAS["plato"], evidence=evidence(text))[-1].content
+    assert rendered == "".join(f"<{escape(text[start:end])}>" for start, end in sentences.spans(text)).strip()
+
+
+def test_passages_are_whole_unless_a_template_wants_excerpts() -> None:
+    assert {name for name, template in ALL_TEMPLATES.items() if template.excerpts} == {"brief"}

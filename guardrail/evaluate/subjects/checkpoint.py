@@ -14,6 +14,7 @@ from guardrail.evaluate.subjects import fingerprint, passages
 from guardrail.generate.transformers import TransformersGenerator
 from guardrail.prompts import load_personas
 from guardrail.protocols import Prompt
+from guardrail.relevance import Relevance
 from guardrail.settings import GeneratorSettings, PersonaSettings
 from guardrail.types import Message
 
@@ -34,9 +35,10 @@ class CheckpointSubject:
     """The model in `folder` through `guardrail.generate.transformers`, asked with the messages that a deployment would ask it with.
 
     They are rendered by the template that `asked` names, in the persona's name; without passages `open` takes the place of `grounded`, as it does without a
-    library. A model whose context the system message would fill by more than half is asked without it, speaks as nobody and reads passages by the template
-    `reading`; `persona` decides otherwise. What it says is given as it was decoded, reasoning and all; where the passages are too many for its context the
-    last ones are left out, as in a turn.
+    library. For a template with `excerpts` the sentences are chosen by their words alone, where a deployment has its encoder besides. A model whose context
+    the system message would fill by more than half is asked without it, speaks as nobody and reads passages by the template `reading`; `persona` decides
+    otherwise. What it says is given as it was decoded, reasoning and all; where the passages are too many for its context the last ones are left out, as in a
+    turn.
 
     Requests decode together, each sampled with its own seed: the same seed gives the same reply, but for what another batch does to the last digits. It is a
     `Likelihood`.
@@ -55,6 +57,7 @@ class CheckpointSubject:
         self._folders = (folder, *(Path(adapter.path) for adapter in asked.adapters))
         self._wanted = persona
         self._cards = _cards()
+        self._relevance = Relevance(None)
         self._generator = TransformersGenerator(
             model=str(folder),
             adapters=asked.adapters,
@@ -148,7 +151,8 @@ class CheckpointSubject:
         if name not in self._cards:
             raise GeneratorError(f"There is no persona '{name}'; the personas are: {', '.join(self._cards)}.")
         template = self._template if ask.passages else self._without
-        return template.render(persona=self._cards[name], evidence=passages.evidence(ask, name, ask.passages))
+        evidence = passages.evidence(ask, name, ask.passages)
+        return template.render(persona=self._cards[name], evidence=self._relevance.narrowed(evidence) if template.excerpts else evidence)
 
     async def _fits(self) -> bool:
         """Whether the longest system message leaves the conversation its room."""

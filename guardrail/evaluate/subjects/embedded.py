@@ -85,7 +85,7 @@ class EmbeddedSubject:
         settings = self._guard.settings
         library = settings.library.index is not None or settings.library.vector_store is not None
         found = [entry.id for entry in settings.rails if entry.mode == "enforce" and (library or not catalogue.kind_of(entry).encoded)]
-        if settings.generator.kind == "transformers" and settings.generator.leak_index is not None:
+        if settings.generator.kind in {"numpy", "transformers"} and settings.generator.leak_index is not None:
             found.append("memfree")
         return tuple(dict.fromkeys(found))
 

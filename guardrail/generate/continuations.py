@@ -1,0 +1,80 @@
+"""How a sentence goes on that a reply has begun to copy: the look-up of n-grams in prompt lookup decoding (Saxena 2023), without torch."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from guardrail import sentences
+from guardrail.prompts import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tokenizers import Tokenizer
+
+    from guardrail.protocols import Prompt
+
+_LEAST = 2
+"""Tokens that must agree: one alone stands in too many places."""
+_MARKERS = rf"(?:{sentences.MARKER.pattern})*"
+
+
+class Continuations:
+    """The tokens that may follow in sentences given as tokens. Immutable."""
+
+    def __init__(self, known: Iterable[Sequence[int]]) -> None:
+        """`known`: each sentence by itself, with the markers behind it."""
+        self._known = tuple(dict.fromkeys(map(tuple, known)))
+        self._places: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
+        for number, tokens in enumerate(self._known):
+            for end in range(_LEAST, len(tokens) + 1):
+                self._places[tokens[end - _LEAST : end]].append((number, end))
+
+    def after(self, written: Sequence[int]) -> tuple[int, ...]:
+        """What follows wherever the longest run of the last tokens of `written` stands that stands in any sentence, each token once, in ascending order.
+
+        Nothing where that run is shorter than two tokens, or where it ends each sentence that it stands in: how a reply goes on there is the model's choice.
+        """
+        longest, following = 0, set[int]()
+        for number, end in self._places.get(tuple(written[-_LEAST:]), ()):
+            tokens = self._known[number]
+            length = _LEAST
+            while length < min(end, len(written)) and tokens[end - length - 1] == written[-length - 1]:
+                length += 1
+            if length > longest:
+                longest, following = length, set()
+            if length == longest:
+                following.update(tokens[end : end + 1])
+        return tuple(sorted(following))
+
+
+def leaning(nats: float) -> Callable[[Prompt, Tokenizer], Callable[[Sequence[int]], dict[int, float]] | None]:
+    """What gives a reply its bias where torch is not: from the tokens written so far to `nats` more for each token that goes on in a shown sentence."""
+
+    def of(prompt: Prompt, tokenizer: Tokenizer) -> Callable[[Sequence[int]], dict[int, float]] | None:
+        found = continuations(prompt, lambda text: tokenizer.encode(text, add_special_tokens=False).ids)
+        return None if found is None else lambda written: dict.fromkeys(found.after(written), nats)
+
+    return of
+
+
+def continuations(prompt: Prompt, ids: Callable[[str], Sequence[int]]) -> Continuations | None:
+    """Those of the sentences of the passages that the prompt shows, `ids` giving the tokens of a text; None where it shows none."""
+    # The first token of a sentence is another one behind a blank than at the beginning of a reply; all others are the same.
+    known = [ids(before + sentence) for sentence in shown(prompt) for before in ("", " ")]
+    return Continuations(known) if known else None
+
+
+def shown(prompt: Prompt) -> tuple[str, ...]:
+    """The sentences of the passages that the messages show, as they stand there, each with the markers behind it on its line; each once."""
+    text = "\n".join(message.content for message in prompt.messages if message.role != "assistant")
+    found: dict[str, None] = {}
+    for hit in prompt.evidence.hits:
+        passage = hit.passage.text
+        for start, end in sentences.spans(passage):
+            sentence = r"\s+".join(map(re.escape, escape(passage[start:end]).split()))  # a template may set other white space
+            for match in re.finditer(f"{sentence}{_MARKERS}", text):
+                found[match.group()] = None
+    return tuple(found)

@@ -1,0 +1,14 @@
+"""The persona model that we ship: where it lies, and how it is asked (docs/persona.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "persona"
+"""config.json, model.safetensors, tokenizer and chat template, with the model card; made by `finetune/recipes/persona.yaml`."""
+NAME = "persona"
+"""As it stands in a reply's `generator`."""
+TEMPLATE = "brief"
+"""The system template that it was trained on."""
+COPYING = 4.0
+"""Nats by which it leans towards the sentences it is shown."""
