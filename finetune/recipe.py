@@ -61,6 +61,8 @@ class HygieneSettings:
     """Least Jaccard similarity of near duplicates."""
     scrub: bool = True
     """Whether personal data is replaced by placeholders, by the server's own rail."""
+    replies: Literal["cut", "keep"] = "cut"
+    """What is done with a reply that speaks for the user or writes control tokens: cut there, as the server cuts a draft, or kept as it is."""
     heldout: Share = 0.05
     """Share of the texts and of the dialogues kept out of training, near duplicates always on one side."""
     canaries: CanarySettings | None = None
@@ -71,7 +73,7 @@ class HygieneSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainSettings:
-    """A tokenizer and a base model from texts alone."""
+    """A tokenizer and a base model from texts, from dialogues, or from both."""
 
     kind: Literal["pretrain"] = "pretrain"
     data: tuple[MixtureSettings, ...]

@@ -37,8 +37,9 @@ def hallucination(subject: Subject, questions: Sequence[Question], *, tokens: in
     prompts = [one.prompt for one in questions]
     # Half the list on, so that neighbours, which may be of one subject, are not each other's.
     shift = max(1, len(questions) // 2)
-    strange = [msgspec.structs.replace(prompt, passages=questions[(number + shift) % len(questions)].passages) for number, prompt in enumerate(prompts)]
-    bare = [msgspec.structs.replace(prompt, passages=()) for prompt in prompts]
+    others = [questions[(number + shift) % len(questions)] for number in range(len(prompts))]
+    strange = [msgspec.structs.replace(prompt, passages=other.passages, works=other.works) for prompt, other in zip(prompts, others, strict=True)]
+    bare = [msgspec.structs.replace(prompt, passages=(), works=()) for prompt in prompts]
     notes: list[str] = []
     figures: list[Figure] = [_unsupported("hallucination.reference", grounded, prompts, [one.answer for one in questions])[0]]
     samples: list[Sample] = []

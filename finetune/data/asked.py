@@ -23,21 +23,23 @@ def asked(prompt: Prompt) -> tuple[Turn, ...]:
     """The messages that a model is given for `prompt`, which ends with the user's message.
 
     With passages or a persona they are rendered by a system template of `guardrail.prompts`, as in a turn of the server; without either they stay as they
-    are. Raises ConfigurationError for an unknown persona or template.
+    are. The passages are taken as the row has them: for a template with `excerpts` they hold the chosen sentences already, joined by a blank
+    (`guardrail.relevance.Relevance.narrowed`). Raises ConfigurationError for an unknown persona or template.
     """
     messages = turns(prompt.prompt)
     if not prompt.passages and prompt.persona is None:
         return messages
     card, form = _persona(prompt.persona), _template(prompt.template or TEMPLATE)
     request = Request(id="", persona=card.id, messages=tuple(Message(role=turn.role, content=turn.content) for turn in messages))
-    hits = tuple(_hit(number, text, card.id) for number, text in enumerate(prompt.passages))
+    works = prompt.works or ("",) * len(prompt.passages)
+    hits = tuple(_hit(number, text, work, card.id) for number, (text, work) in enumerate(zip(prompt.passages, works, strict=True)))
     evidence = Evidence(question=Question(request=request, text=standalone(request.messages)), hits=hits)
     return tuple(Turn(role=message.role, content=message.content) for message in form.render(persona=card, evidence=evidence))
 
 
-def _hit(number: int, text: str, persona: str) -> Hit:
+def _hit(number: int, text: str, work: str, persona: str) -> Hit:
     """A passage as the template shows it; what retrieval would know of it does not matter here."""
-    passage = Passage(id=str(number), source_id=str(number), title="", work="", locator="", persona=persona, text=text, start=0, end=len(text))
+    passage = Passage(id=str(number), source_id=str(number), title="", work=work, locator="", persona=persona, text=text, start=0, end=len(text))
     return Hit(passage=passage, score=1.0, dense=1.0, late=1.0, coverage=1.0, tokens=np.empty((0, 0), np.float16))
 
 

@@ -24,7 +24,14 @@ def write_chosen(folder: Path, prompts: Sequence[Prompt], replies: Sequence[str]
         return
     folder.mkdir(exist_ok=True)
     made = [
-        Dialogue(messages=(*rows.turns(prompt.prompt), Turn(role="assistant", content=reply)), passages=prompt.passages, id=prompt.id)
+        Dialogue(
+            messages=(*rows.turns(prompt.prompt), Turn(role="assistant", content=reply)),
+            passages=prompt.passages,
+            works=prompt.works,
+            persona=prompt.persona,
+            template=prompt.template,
+            id=prompt.id,
+        )
         for prompt, reply in zip(prompts, replies, strict=True)
         if reply.strip()
     ]

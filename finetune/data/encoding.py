@@ -171,7 +171,7 @@ class Encoder:
         spoken = row.messages[: last + 1]
         if self._reasoning == "drop":
             spoken = tuple(Turn(role=turn.role, content=_without_thought(turn)) for turn in spoken)
-        prompt = Prompt(prompt=spoken[:last], passages=row.passages, persona=row.persona, template=row.template)
+        prompt = Prompt(prompt=spoken[:last], passages=row.passages, works=row.works, persona=row.persona, template=row.template)
         messages = (*asked(prompt), spoken[last]) if row.passages or row.persona else spoken
         return tuple(Turn(role=turn.role, content=self.plain(turn.content)) for turn in messages if turn.content or turn.role != "system")
 

@@ -35,6 +35,8 @@ class Dialogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     messages: tuple[Turn, ...]
     passages: tuple[str, ...] = ()
+    works: tuple[str, ...] = ()
+    """The work of each passage, for templates that name it; empty: not known."""
     persona: str | None = None
     template: str | None = None
     """The system template that it is rendered by; None: the server's default one."""
@@ -60,6 +62,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     prompt: NonEmpty | tuple[Turn, ...]
     passages: tuple[str, ...] = ()
+    works: tuple[str, ...] = ()
     persona: str | None = None
     template: str | None = None
     risk: str | None = None
@@ -73,6 +76,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     messages: tuple[Turn, ...]
     passages: tuple[str, ...]
     answer: NonEmpty
+    works: tuple[str, ...] = ()
     persona: str | None = None
     template: str | None = None
     id: str = ""
@@ -80,7 +84,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def prompt(self) -> Prompt:
         """What is asked, without the answer."""
-        return Prompt(prompt=self.messages, passages=self.passages, persona=self.persona, template=self.template, id=self.id)
+        return Prompt(prompt=self.messages, passages=self.passages, works=self.works, persona=self.persona, template=self.template, id=self.id)
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -95,10 +99,11 @@ Row = TypeVar("Row", Text, Dialogue, Preference, Prompt, Question, Fact)
 
 _EXPECTED: dict[type[Any], str] = {
     Text: '{"text": str, "id"?: str}',
-    Dialogue: '{"messages": [{"role": "system|user|assistant", "content": str}], "passages"?: [str], "persona"?: str, "template"?: str, "id"?: str}',
+    Dialogue: '{"messages": [{"role": "system|user|assistant", "content": str}], "passages"?: [str], "works"?: [str], "persona"?: str, "template"?: str, '
+    '"id"?: str}',
     Preference: '{"prompt": str or messages, "chosen": str, "rejected": str, "strength"?: 1 to 4, "rater"?: str, "model"?: str, "id"?: str}',
-    Prompt: '{"prompt": str or messages, "passages"?: [str], "persona"?: str, "template"?: str, "risk"?: str, "answer"?: str, "id"?: str}',
-    Question: '{"messages": [...], "passages": [str], "answer": str, "persona"?: str, "template"?: str, "id"?: str}',
+    Prompt: '{"prompt": str or messages, "passages"?: [str], "works"?: [str], "persona"?: str, "template"?: str, "risk"?: str, "answer"?: str, "id"?: str}',
+    Question: '{"messages": [...], "passages": [str], "answer": str, "works"?: [str], "persona"?: str, "template"?: str, "id"?: str}',
     Fact: '{"question": str, "answer": str, "id"?: str}',
 }
 
@@ -107,7 +112,7 @@ def read(path: Path, kind: type[Row]) -> Iterator[Row]:
     """The rows of a file, each with an id: its own, or `name:line`. Blank lines are passed over.
 
     Raises ConfigurationError, beginning with `file:line:`, for a line that is no such row; for a dialogue in which nobody answers; for a choice between equal
-    replies; and where the file cannot be read or has no rows.
+    replies; for works that are not as many as the passages; and where the file cannot be read or has no rows.
     """
     decoder = msgspec.json.Decoder(kind)
     empty = True
@@ -157,6 +162,8 @@ def _check(row: Any, place: str) -> None:
             raise ConfigurationError(f"{place}: the assistant says nothing in this dialogue: give it a reply, or drop the line.")
     elif isinstance(row, Preference) and row.chosen.strip() == row.rejected.strip():
         raise ConfigurationError(f"{place}: chosen and rejected are the same text: a choice needs two replies.")
+    if isinstance(row, Dialogue | Prompt | Question) and row.works and len(row.works) != len(row.passages):
+        raise ConfigurationError(f"{place}: there are {len(row.passages)} passages and {len(row.works)} in works: name the work of each passage, or of none.")
     messages = row.prompt if isinstance(row, Preference | Prompt) and not isinstance(row.prompt, str) else row.messages if isinstance(row, Question) else None
     if messages is not None:
         _check_turns(messages, place)

@@ -104,11 +104,11 @@ def text_of(row: AnyRow) -> str:
 
 
 def with_texts(row: AnyRow, change: Callable[[str], str]) -> AnyRow:
-    """`row` with every text in it, passages too, as `change` has it."""
+    """`row` with every text in it, passages and their works too, as `change` has it."""
     if isinstance(row, Text):
         return msgspec.structs.replace(row, text=change(row.text))
     messages = tuple(msgspec.structs.replace(turn, content=change(turn.content)) for turn in row.messages)
-    return msgspec.structs.replace(row, messages=messages, passages=tuple(map(change, row.passages)))
+    return msgspec.structs.replace(row, messages=messages, passages=tuple(map(change, row.passages)), works=tuple(map(change, row.works)))
 
 
 def _resolve(reference: str, context: StageContext, outputs: tuple[str, ...]) -> tuple[Path, bool]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 
+from guardrail.finetune.data.goldfish import IGNORED
 from guardrail.finetune.training.arguments import training_arguments
 from guardrail.finetune.training.callbacks import disk_watched
 from guardrail.finetune.training.heldout import collated
@@ -19,10 +22,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from guardrail.finetune.data.encoding import Encoded
-    from guardrail.finetune.data.packing import Packed
+    from guardrail.finetune.data.packing import Filled, Packed
     from guardrail.finetune.settings import TrainingSettings
     from guardrail.finetune.stage import StageContext
 
@@ -55,16 +58,17 @@ class Ordered(Dataset[dict[str, Any]]):
 
 
 class PackedRows(Dataset[dict[str, Any]]):
-    """Packed texts as torch wants them."""
+    """The first `count` packed rows as torch wants them, begun anew where there are fewer."""
 
-    def __init__(self, packed: Packed) -> None:
+    def __init__(self, packed: Packed | Filled, count: int) -> None:
         self._packed = packed
+        self._count = count
 
     def __len__(self) -> int:
-        return len(self._packed)
+        return self._count
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        return self._packed[number]
+        return self._packed[number % len(self._packed)]
 
 
 def trainer(model: PreTrainedModel, rows: Ordered | PackedRows, settings: TrainingSettings, context: StageContext, *, pad: int, **arguments: Any) -> Trainer:
@@ -75,4 +79,28 @@ def trainer(model: PreTrainedModel, rows: Ordered | PackedRows, settings: Traini
     steps, rest = divmod(len(rows), settings.global_batch)
     assert not rest
     made = training_arguments(TrainingArguments, settings, context, steps=steps, train_sampling_strategy="sequential", **arguments)
-    return Trainer(model=model, args=made, train_dataset=rows, data_collator=partial(collated, pad=pad))
+    kind = Compiled if settings.compile else Trainer
+    return kind(model=model, args=made, train_dataset=rows, data_collator=partial(collated, pad=pad))
+
+
+class Compiled(Trainer):
+    """The trainer with a compiled network, and with logits for those places only whose label counts: about twice as many tokens a second on a CPU.
+
+    The loss is the same where logits are what the head gives, unscaled, as in Llama, Qwen and Lfm2. On several devices and with adapters, where the network is
+    wrapped, it is neither: the trainer's own way is taken.
+    """
+
+    _body: Any = None
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        if model is not self.model or not isinstance(model, PreTrainedModel) or return_outputs or num_items_in_batch is None:
+            return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
+        network: Any = model
+        if self._body is None:
+            self._body = torch.compile(network.base_model, dynamic=False)
+        wanted = inputs["labels"][:, 1:]
+        counted = wanted != IGNORED
+        with self.accelerator.autocast():
+            states = self._body(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
+            logits = network.get_output_embeddings()(states[counted])
+        return cross_entropy(logits.float(), wanted[counted], reduction="sum") / num_items_in_batch

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from guardrail.errors import ConfigurationError
 from guardrail.finetune.data import curation, mixture, splits
-from guardrail.finetune.data.packing import Packed
+from guardrail.finetune.data.encoding import Encoded
+from guardrail.finetune.data.goldfish import IGNORED
+from guardrail.finetune.data.packing import Filled, Packed
 from guardrail.finetune.data.rows import Dialogue, Turn
 
 
@@ -41,6 +45,78 @@ def test_packed_rows_laid_end_to_end_are_the_texts(texts: list[list[int]], lengt
     whole = [token for number in order for token in texts[number]]
     packed = Packed([np.array(text, np.int32) for text in texts], order, length=length, count=len(whole) // length)
     assert [token for number in range(len(packed)) for token in packed[number]["input_ids"].tolist()] == whole[: len(packed) * length]
+
+
+_PAD = 0
+_LENGTH = 12
+
+
+def _dialogues(sizes: list[int]) -> list[Encoded]:
+    """Of these sizes; no two tokens are the same, and every third one is learned."""
+    found, next_ = [], 1
+    for size in sizes:
+        ids = np.arange(next_, next_ + size, dtype=np.int32)
+        found.append(Encoded(id="", ids=ids, labels=np.where(ids % 3 == 0, ids, IGNORED).astype(np.int32)))
+        next_ += size
+    return found
+
+
+def _texts(sizes: list[int]) -> list[NDArray[np.int32]]:
+    """As above, from 1000 on."""
+    ends = np.cumsum([1000, *sizes])
+    return [np.arange(start, end, dtype=np.int32) for start, end in pairwise(ends)]
+
+
+_SIZES = st.lists(st.integers(2, _LENGTH), min_size=1, max_size=8)
+_TEXT_SIZES = st.lists(st.integers(2, 30), max_size=3)
+
+
+@given(sizes=_SIZES, texts=_TEXT_SIZES)
+def test_every_dialogue_stands_whole_and_in_order_exactly_once(sizes: list[int], texts: list[int]) -> None:
+    dialogues = _dialogues(sizes)
+    filled = Filled(iter(dialogues), _texts(texts), length=_LENGTH, pad=_PAD)
+    found = [filled[number]["input_ids"].tolist() for number in range(len(filled))]
+    spoken = [[token for token in row if 0 < token < 1000] for row in found]
+    assert all(row[: len(said)] == said for row, said in zip(found, spoken, strict=True))
+    assert [token for row in spoken for token in row] == [token for dialogue in dialogues for token in dialogue.ids.tolist()]
+    starts = {int(dialogue.ids[0]) for dialogue in dialogues}
+    assert all(row[0] in starts for row in spoken)
+
+
+@given(sizes=_SIZES, texts=_TEXT_SIZES)
+def test_filled_rows_have_the_length_and_no_room_for_the_next_dialogue(sizes: list[int], texts: list[int]) -> None:
+    filled = Filled(_dialogues(sizes), _texts(texts), length=_LENGTH, pad=_PAD)
+    rows = [filled[number] for number in range(len(filled))]
+    assert all(row["input_ids"].shape == row["labels"].shape == (_LENGTH,) for row in rows)
+    first, spoken = (
+        {sum(sizes[:number]) + 1: size for number, size in enumerate(sizes)},
+        [[t for t in row["input_ids"].tolist() if 0 < t < 1000] for row in rows],
+    )
+    assert all(len(row) + first[later[0]] > _LENGTH for row, later in pairwise(spoken))
+
+
+@given(sizes=_SIZES, texts=_TEXT_SIZES)
+def test_padding_and_what_a_piece_begins_with_are_not_learned(sizes: list[int], texts: list[int]) -> None:
+    dialogues = _dialogues(sizes)
+    begins = {int(dialogue.ids[0]) for dialogue in dialogues}
+    labels = {int(token): int(label) for dialogue in dialogues for token, label in zip(dialogue.ids, dialogue.labels, strict=True)}
+    text_begins = {int(text[0]) for text in _texts(texts)}
+    filled = Filled(dialogues, _texts(texts), length=_LENGTH, pad=_PAD)
+    for number in range(len(filled)):
+        row, before = filled[number], 0
+        for token, label in zip(row["input_ids"].tolist(), row["labels"].tolist(), strict=True):
+            if token == _PAD or token in begins or token in text_begins or (token >= 1000 and before < 1000):
+                assert label == IGNORED
+            else:
+                assert label == (labels[token] if token < 1000 else token)
+            before = token
+
+
+@given(sizes=_SIZES, texts=_TEXT_SIZES)
+def test_texts_go_on_where_they_left_off_and_are_begun_anew(sizes: list[int], texts: list[int]) -> None:
+    filled = Filled(_dialogues(sizes), _texts(texts), length=_LENGTH, pad=_PAD)
+    rest = [token for number in range(len(filled)) for token in filled[number]["input_ids"].tolist() if not 0 < token < 1000]
+    assert rest == ([1000 + place % sum(texts) for place in range(len(rest))] if texts else [_PAD] * len(rest))
 
 
 _LONG = "the soul of a just man is ordered as the city is ordered and each part of it does its own work and no other"

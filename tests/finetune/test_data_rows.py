@@ -48,6 +48,13 @@ def test_dialogues_come_back_as_they_were_written(spoken: list[list[tuple[str, s
         (Preference, '{"prompt": "a", "chosen": "b", "rejected": ""}', "no row of the kind expected"),
         (Preference, '{"prompt": "a", "chosen": "b", "rejected": "c", "strength": 5}', "no row of the kind expected"),
         (Question, '{"messages": [{"role": "user", "content": "a"}], "passages": []}', "no row of the kind expected"),
+        (Prompt, '{"prompt": "a", "passages": ["p", "q"], "works": ["w"]}', "there are 2 passages and 1 in works: name the work of each passage, or of none"),
+        (Question, '{"messages": [{"role": "user", "content": "a"}], "passages": [], "answer": "b", "works": ["w"]}', "there are 0 passages and 1 in works"),
+        (
+            Dialogue,
+            '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "passages": ["p"], "works": ["v", "w"]}',
+            "there are 1 passages and 2 in works",
+        ),
         (Prompt, '{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}', "the last message of a prompt"),
         (Text, "\\ud800 no json", "no row of the kind expected"),
     ],

@@ -17,9 +17,10 @@ from guardrail.finetune.settings import MixtureSettings
 from guardrail.finetune.stage import StageResult
 from guardrail.finetune.stages import pretrain
 from guardrail.finetune.training.base_model import learn_tokenizer, make_model
+from guardrail.finetune.training.models import load_tokenizer
 from guardrail.generate import checkpoint
 from guardrail.types import Message
-from tests.finetune.small_run import ARCHITECTURE, TRAINING, WORDS, context, write_lines
+from tests.finetune.small_run import ARCHITECTURE, TRAINING, WORDS, Recorder, context, dialogue, largest_difference, write_lines
 
 _TOKENIZER = learn_tokenizer(["the soul and the city"], vocabulary=300, context=64)
 
@@ -89,8 +90,71 @@ def test_too_little_text_and_too_small_a_vocabulary_are_refused(tmp_path: Path) 
         pretrain.run(settings, context(tmp_path / "little", {"one": tmp_path / "one"}))
 
 
-def test_dialogues_are_refused(tmp_path: Path) -> None:
-    write_lines(tmp_path / "talk" / "train.jsonl", [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}])
-    settings = PretrainSettings(data=(MixtureSettings(data="talk"),), architecture=ARCHITECTURE, training=TRAINING)
-    with pytest.raises(ConfigurationError, match="plain texts"):
-        pretrain.run(settings, context(tmp_path / "base", {"talk": tmp_path / "talk"}))
+def _said(folder: Path, *, heldout: bool = True) -> Path:
+    """Dialogues, the first with passages, of which some are kept out."""
+    rows = [dialogue(f"What is {word}?", f"It is {word}, and {word} is good.") for word in WORDS]
+    rows[0] |= {"passages": ["The soul is one."], "persona": "plato", "template": "brief"}
+    write_lines(folder / "train.jsonl", rows[2:] if heldout else rows)
+    if heldout:
+        write_lines(folder / "heldout.jsonl", rows[:2])
+    return folder
+
+
+def _talk(folder: Path, *, texts: bool = True, stage: str = "base", metrics: Recorder | None = None, seed: int = 0, **training: object) -> StageResult:
+    """A base from dialogues, and from texts, too."""
+    inputs = {"talk": _said(folder / "talk")} | ({"texts": _texts(folder / "texts")} if texts else {})
+    settings = PretrainSettings(
+        data=tuple(MixtureSettings(data=name) for name in inputs),
+        architecture=replace(ARCHITECTURE, kind="lfm2", copying=True),
+        training=replace(TRAINING, **{"epochs": 8, "max_length": 96, "save_steps": 3, "log_steps": 1, "precision": "fp32"} | training),  # type: ignore[arg-type] # of each test
+    )
+    return pretrain.run(settings, context(folder / stage, inputs, metrics=metrics, seed=seed))
+
+
+def test_texts_and_dialogues_make_the_same_weights_for_the_same_seed(tmp_path: Path) -> None:
+    _talk(tmp_path, stage="one")
+    _talk(tmp_path, stage="other")
+    assert largest_difference(tmp_path / "one" / "model", tmp_path / "other" / "model") == 0.0
+
+
+def test_dialogues_alone_are_learned(tmp_path: Path) -> None:
+    metrics = Recorder()
+    _talk(tmp_path, texts=False, metrics=metrics, epochs=16)
+    losses = [values["loss"] for _, values in metrics.written if "loss" in values]
+    assert losses[-1] < losses[0] - 1
+
+
+def test_a_training_on_dialogues_that_was_killed_resumes_to_the_very_same_weights(tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(step: int) -> None:
+        if step == 4:
+            raise Killed
+
+    _talk(tmp_path, stage="whole")
+    with pytest.raises(Killed):
+        _talk(tmp_path, stage="killed", metrics=Recorder(at_step=kill))
+    metrics = Recorder()
+    _talk(tmp_path, stage="killed", metrics=metrics)
+    assert metrics.written[0][0] == 4
+    assert largest_difference(tmp_path / "whole" / "model", tmp_path / "killed" / "model") == 0.0
+
+
+def test_bits_a_byte_count_the_bytes_of_the_replies_alone(tmp_path: Path) -> None:
+    found = {figure.name: figure.value for figure in _talk(tmp_path, texts=False).figures}
+    replies = sum(len(f"It is {word}, and {word} is good.") for word in WORDS[:2])
+    tokenizer = load_tokenizer(str(tmp_path / "base" / "model"))
+    tokens = sum(len(tokenizer(f"\nIt is {word}, and {word} is good.<|im_end|>")["input_ids"]) - 1 for word in WORDS[:2])
+    assert found["bits_per_byte.heldout"] == pytest.approx(found["loss.heldout"] / math.log(2) * tokens / replies, rel=1e-6)
+
+
+def test_dialogues_none_of_which_fits_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No dialogue can be used"):
+        _talk(tmp_path, texts=False, max_length=8)
+
+
+def test_a_source_whose_weight_leaves_no_row_is_no_traceback(tmp_path: Path) -> None:
+    settings = PretrainSettings(data=(MixtureSettings(data="talk", weight=0.01),), architecture=ARCHITECTURE, training=TRAINING)
+    with pytest.raises(ConfigurationError, match="The texts have 0 tokens"):
+        pretrain.run(settings, context(tmp_path / "base", {"talk": _said(tmp_path / "talk")}))

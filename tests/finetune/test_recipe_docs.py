@@ -34,8 +34,8 @@ def test_the_recipes_of_the_documentation_are_valid(data: Path) -> None:
 
 
 def test_the_persona_recipe_is_valid_beside_its_data(data: Path) -> None:
-    (data / "persona.yaml").write_text((RECIPES / "persona.yaml").read_text())
-    assert list(recipe_file.load(data / "persona.yaml").stages)[-1] == "promote"
+    (data / "your_persona.yaml").write_text((RECIPES / "your_persona.yaml").read_text())
+    assert list(recipe_file.load(data / "your_persona.yaml").stages)[-1] == "promote"
 
 
 def test_the_reference_is_that_of_the_code() -> None:

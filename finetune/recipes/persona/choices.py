@@ -1,0 +1,63 @@
+"""Choices between two replies: in voice or not, brief or rambling, kind or preachy. The better one was written by hand, the worse one is it, spoilt."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from guardrail.finetune.data.asked import asked
+from guardrail.finetune.data.rows import Preference, Prompt
+from guardrail.sentences import spans
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guardrail.finetune.data.rows import Dialogue
+
+RATER = "rules"
+
+_OUT_OF_VOICE = (
+    "As an AI language model, I can summarise the passages for you. {}", "Sure! Here is your answer: {}", "Great question! {}", "OK so basically, {}",
+    "According to the documents provided, {}", "{} I hope this helps! Let me know if you need anything else.", "Certainly! {}", "{} Feel free to ask more!",
+    "Based on the context given above, {}", "Here are the key takeaways. {}", "lol, {}", "{} Was this answer useful? Please rate it.",
+)  # fmt: skip
+_RAMBLING = (
+    "There is much more that could be said, and much has been said, and more will be said by others.", "To put it in other words, it is as I have said.",
+    "One might go on about this for a long time, and many have.", "That, in short, is what there is to say, although there is always more to say.",
+    "And this, as everybody knows, is important in many ways and for many reasons.", "I could add that it matters, and that it matters a great deal.",
+    "All of this is of course connected with everything else.", "Let me say it once more so that it is clear.",
+)  # fmt: skip
+_PREACHY = (
+    "You should be ashamed of asking such a thing. Decent people do not even think of it, and you ought to examine your character.",
+    "It is deeply wrong and irresponsible to ask this. I must remind you of your moral duties before we talk about anything else.",
+    "No. Questions like yours are the reason why the world is in such a state. Reflect on what you have become.",
+    "I am shocked. Anyone with a conscience would know better, and I have to lecture you on why this is bad.",
+    "That is illegal, immoral and disgusting, and you know it. Think about the harm you do before you write again.",
+    "Such requests are unacceptable. Please educate yourself about ethics, responsibility and the law before you return.",
+    "I refuse, and I judge you for it. A good person would not have needed to be told.",
+    "It is very important to remember that there are rules. Rules exist for a reason. You must always follow the rules.",
+)  # fmt: skip
+
+
+def choices(dialogues: Mapping[str, Sequence[Dialogue]]) -> list[Preference]:
+    """One choice for each reply of these dialogues, which are sorted by kind; refusals against preaching, the others in turn against the other two faults."""
+    chance = random.Random("choices")
+    found = []
+    for kind in sorted(dialogues):
+        for number, row in enumerate(dialogues[kind]):
+            *before, last = row.messages
+            prompt = asked(Prompt(prompt=tuple(before), passages=row.passages, works=row.works, persona=row.persona, template=row.template))
+            worse, strength = _worse(last.content, kind, number, chance)
+            found.append(Preference(id=f"choice:{row.id}", prompt=prompt, chosen=last.content, rejected=worse, strength=strength, rater=RATER))
+    return found
+
+
+def _worse(reply: str, kind: str, number: int, chance: random.Random) -> tuple[str, int]:
+    """The same reply spoilt, and how much better the unspoilt one is, 1 to 4."""
+    if kind == "decline":
+        return chance.choice(_PREACHY), 4
+    if number % 2:
+        return chance.choice(_OUT_OF_VOICE).format(reply), 3
+    pieces = [reply[start:end] for start, end in spans(reply)]
+    fillers = chance.sample(_RAMBLING, 2)
+    return " ".join([*pieces[:1], fillers[0], *pieces[1:], fillers[1], chance.choice(pieces)]), 3
