@@ -37,25 +37,53 @@ class Continuations:
 
         Nothing where that run is shorter than two tokens, or where it ends each sentence that it stands in: how a reply goes on there is the model's choice.
         """
-        longest, following = 0, set[int]()
+        return tuple(sorted(self._following(written)))
+
+    def again(self, written: Sequence[int]) -> tuple[int, ...]:
+        """Behind a sentence: the tokens with which a sentence that has been said would begin anew and no unsaid one begins, in ascending order."""
+        if not any(tokens and tuple(written[-len(tokens) :]) == tokens for tokens in self._known):
+            return ()
+        said = self._said(written)
+        unsaid = {tokens[0] for number, tokens in enumerate(self._known) if tokens and number not in said}
+        return tuple(sorted({self._known[number][0] for number in said} - unsaid))
+
+    def bias(self, written: Sequence[int], nats: float) -> dict[int, float]:
+        """`nats` more for what follows, and as many less for what would say a sentence again."""
+        said = self._said(written)
+        following = {token: -nats if numbers <= said else nats for token, numbers in self._following(written).items()}
+        return following | dict.fromkeys(self.again(written), -nats)
+
+    def _following(self, written: Sequence[int]) -> dict[int, set[int]]:
+        """What `after` gives, each token with the sentences in which it follows."""
+        longest, following = 0, dict[int, set[int]]()
         for number, end in self._places.get(tuple(written[-_LEAST:]), ()):
             tokens = self._known[number]
             length = _LEAST
             while length < min(end, len(written)) and tokens[end - length - 1] == written[-length - 1]:
                 length += 1
             if length > longest:
-                longest, following = length, set()
-            if length == longest:
-                following.update(tokens[end : end + 1])
-        return tuple(sorted(following))
+                longest, following = length, {}
+            if length == longest and end < len(tokens):
+                following.setdefault(tokens[end], set()).add(number)
+        return following
+
+    def _said(self, written: Sequence[int]) -> set[int]:
+        """The sentences that `written` holds whole."""
+        return {number for number, tokens in enumerate(self._known) if tokens and holds(written, tokens)}
+
+
+def holds(written: Sequence[int], sentence: Sequence[int]) -> bool:
+    """Whether the tokens of `sentence` stand in `written` one behind another."""
+    first, size = sentence[0], len(sentence)
+    return any(token == first and tuple(written[place : place + size]) == tuple(sentence) for place, token in enumerate(written[: len(written) - size + 1]))
 
 
 def leaning(nats: float) -> Callable[[Prompt, Tokenizer], Callable[[Sequence[int]], dict[int, float]] | None]:
-    """What gives a reply its bias where torch is not: from the tokens written so far to `nats` more for each token that goes on in a shown sentence."""
+    """What gives a reply its bias where torch is not: from the tokens written so far to what is added to the logits of some (`Continuations.bias`)."""
 
     def of(prompt: Prompt, tokenizer: Tokenizer) -> Callable[[Sequence[int]], dict[int, float]] | None:
         found = continuations(prompt, lambda text: tokenizer.encode(text, add_special_tokens=False).ids)
-        return None if found is None else lambda written: dict.fromkeys(found.after(written), nats)
+        return None if found is None else lambda written: found.bias(written, nats)
 
     return of
 

@@ -25,7 +25,7 @@ class Copying:
     """A constraint of the transformers generator: `nats` more for each token that goes on in a sentence of the passages as the reply has begun it.
 
     Two tokens or more of the reply must stand in a sentence that the prompt shows; the longest run decides. Behind the last token of a sentence nothing is
-    added, unless a marker stands there in the prompt, which is copied along. Thread-safe.
+    added, unless a marker stands there in the prompt, which is copied along; there a sentence that was said has as many nats less to begin anew. Thread-safe.
     """
 
     def __init__(self, nats: float) -> None:
@@ -39,7 +39,10 @@ class Copying:
 
 
 class CopyingProcessor(LogitsProcessor):
-    """Raises the logits of the tokens with which a copy goes on. Serves one reply: the reply begins where the tokens of the first call end."""
+    """Raises the logits of the tokens with which a copy goes on, and lowers those of a second copy.
+
+    Serves one reply: it begins where the tokens of the first call end.
+    """
 
     def __init__(self, continuations: Continuations, nats: float) -> None:
         self._continuations = continuations
@@ -50,7 +53,7 @@ class CopyingProcessor(LogitsProcessor):
         """input_ids: (1, n), prompt and reply so far; scores: (1, vocabulary), changed and returned."""
         if self._prompt is None:
             self._prompt = input_ids.shape[-1]
-        following = [token for token in self._continuations.after(input_ids[0, self._prompt :].tolist()) if token < scores.shape[-1]]
-        if following:
-            scores[0, following] += self._nats
+        for token, nats in self._continuations.bias(input_ids[0, self._prompt :].tolist(), self._nats).items():
+            if token < scores.shape[-1]:
+                scores[0, token] += nats
         return scores

@@ -56,6 +56,28 @@ def test_where_the_longer_run_ends_its_sentence_a_shorter_one_adds_nothing() -> 
     assert Continuations([[1, 2, 3], [2, 3, 4]]).after([2, 3]) == (4,)
 
 
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=1, max_size=4), st.lists(st.integers(0, 3), max_size=6))
+def test_only_what_was_said_and_begins_no_unsaid_sentence_is_held_back(known: list[list[int]], order: list[int]) -> None:
+    found = Continuations(known)
+    written = [token for number in order for token in known[number % len(known)]]
+    held = set(found.again(written))
+    text = ",".join(map(str, ["", *written, ""]))
+    said = [tokens for tokens in known if f",{','.join(map(str, tokens))}," in text]
+    assert held <= {tokens[0] for tokens in said}
+    assert not held & {tokens[0] for tokens in known if tokens not in said}
+    if order:
+        assert held == {tokens[0] for tokens in said} - {tokens[0] for tokens in known if tokens not in said}
+
+
+def test_within_a_sentence_nothing_is_held_back() -> None:
+    found = Continuations([[1, 2, 3], [4, 5, 6]])
+    assert found.again([1, 2, 3]) == (1,)
+    assert found.again([1, 2, 3, 4]) == ()
+    assert found.bias([1, 2, 3, 4, 5], 2.0) == {6: 2.0}
+    assert found.bias([1, 2, 3], 2.0) == {1: -2.0}
+    assert found.bias([1, 2, 3, 1, 2], 2.0) == {3: -2.0}
+
+
 TEXTS = ("Legs and necks are fastened. A fire burns above [7] them.", "The Sun gives sight.")
 
 

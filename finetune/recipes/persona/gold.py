@@ -28,7 +28,7 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _LEAST = 0.9
 """Share of a sentence's words that must stand in its passage, in the same order."""
 _OWN_WORDS = 8
-"""Most words that a lead-in may add to a sentence."""
+"""Most words of a lead-in, which are free where the sentence behind them begins as one of the passage's does."""
 
 
 def gold(prompts: Sequence[Prompt], replies: Sequence[str]) -> NDArray[np.float64]:
@@ -45,11 +45,12 @@ def faithful(sentence: str, passages: Sequence[str]) -> bool:
     match = _MARKED.search(sentence)
     if match is None or not 1 <= int(match.group(1)) <= len(passages):
         return False
-    said, held = _words(sentence[: match.start()]), _words(passages[int(match.group(1)) - 1])
+    passage = passages[int(match.group(1)) - 1]
+    said, held = _words(sentence[: match.start()]), _words(passage)
     blocks = difflib.SequenceMatcher(None, said, held, autojunk=False).get_matching_blocks()
     kept = sum(block.size for block in blocks)
-    first = next((block.a for block in blocks if block.size > 1), 0)
-    free = min(first, _OWN_WORDS) if kept >= _OWN_WORDS else 0
+    beginnings = {len(_words(passage[:start])) for start, _ in spans(passage)}
+    free = next((block.a for block in blocks if block.size > 1 and block.b in beginnings and block.a <= _OWN_WORDS), 0)
     return bool(said) and kept >= _LEAST * (len(said) - free)
 
 
