@@ -16,8 +16,6 @@ from transformers.utils import logging
 
 from guardrail.errors import ConfigurationError
 
-torch.set_flush_denormal(True)  # the tiny numbers of a sharp attention slow a CPU down to half; before the first tensor, so that every thread has it
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -40,10 +40,12 @@ class Quoting:
     async def aclose(self) -> None: ...
 
 
+def cut(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentences.spans(text)]
+
+
 def last_sentence(prompt: Prompt) -> str:
-    text = prompt.evidence.hits[0].passage.text
-    start, end = sentences.spans(text)[-1]
-    return text[start:end]
+    return cut(prompt.evidence.hits[0].passage.text)[-1]
 
 
 async def turn(model: Quoting, *, template: str = "brief", context_aware: float = 0.0) -> tuple[Reply, Relevance]:
@@ -62,8 +64,8 @@ async def test_the_prompt_holds_the_chosen_sentences_with_their_numbers_and_no_o
     _, relevance = await turn(model)
     (prompt,) = model.asked
     lines = [
-        f"{hit.passage.work}: " + " ".join(f"{sentence} [{number}]" for sentence in picked)
-        for number, (hit, picked) in enumerate(relevance.chosen(prompt.evidence), 1)
+        f"{hit.passage.work}: " + " ".join(f"{sentence} [{number}]" for sentence in cut(hit.passage.text))
+        for number, hit in enumerate(relevance.narrowed(prompt.evidence).hits, 1)
     ]
     assert lines
     assert prompt.messages[-1].content == "\n".join([*lines, "", QUESTION])
@@ -85,7 +87,7 @@ async def test_where_the_prompt_is_too_long_what_is_chosen_of_fewer_passages_is_
     _, relevance = await turn(model)
     assert [len(prompt.evidence.hits) for prompt in model.asked] == [5, 4, 3, 2]
     for prompt in model.asked:
-        shown = [sentence for _, picked in relevance.chosen(prompt.evidence) for sentence in picked]
+        shown = [sentence for hit in relevance.narrowed(prompt.evidence).hits for sentence in cut(hit.passage.text)]
         assert all(sentence in prompt.messages[-1].content for sentence in shown)
 
 
