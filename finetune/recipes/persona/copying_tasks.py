@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from guardrail.finetune.data.rows import Dialogue, Turn
+from guardrail.finetune.recipes.persona.voice import in_person
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,9 +105,12 @@ def row(question: str, answer: str, excerpts: Sequence[Excerpt], *, persona: str
 
 
 def answer(excerpts: Sequence[Excerpt], chance: random.Random) -> str:
-    """All the sentences in their order, each with its marker; at times a lead-in stands before the first one, where its passage has a work to name."""
+    """All the sentences in their order, each with its marker, and as the persona says it where it is about the persona.
+
+    At times a lead-in stands before the first one, where its passage has a work to name.
+    """
     lead_in = chance.choice(_LEAD_INS) if chance.random() < _WITH_LEAD_IN else ""
-    marked = [f"{sentence} [{number}]" for number, excerpt in enumerate(excerpts, 1) for sentence in excerpt.sentences]
+    marked = [f"{in_person(sentence)} [{number}]" for number, excerpt in enumerate(excerpts, 1) for sentence in excerpt.sentences]
     work = excerpts[0].work
     if lead_in and work:
         form = lead_in.replace("the {}", "{}").replace("The {}", "{}") if work.split(" ", 1)[0] in {"A", "An", "The", "On"} else lead_in

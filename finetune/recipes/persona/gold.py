@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from guardrail.declining import declines
+from guardrail.finetune.recipes.persona.voice import spoken
 from guardrail.sentences import spans
 
 if TYPE_CHECKING:
@@ -41,12 +42,16 @@ def gold(prompts: Sequence[Prompt], replies: Sequence[str]) -> NDArray[np.float6
 
 
 def faithful(sentence: str, passages: Sequence[str]) -> bool:
-    """Whether nine tenths of its words stand in the passage that its marker names, in their order; a lead-in of a few words is free."""
+    """Whether nine tenths of its words stand in the passage that its marker names, or in it as the persona says it, in their order; a lead-in is free."""
     match = _MARKED.search(sentence)
     if match is None or not 1 <= int(match.group(1)) <= len(passages):
         return False
-    passage = passages[int(match.group(1)) - 1]
-    said, held = _words(sentence[: match.start()]), _words(passage)
+    shown = passages[int(match.group(1)) - 1]
+    return any(_held(sentence[: match.start()], passage) for passage in (shown, spoken(shown)))
+
+
+def _held(sentence: str, passage: str) -> bool:
+    said, held = _words(sentence), _words(passage)
     blocks = difflib.SequenceMatcher(None, said, held, autojunk=False).get_matching_blocks()
     kept = sum(block.size for block in blocks)
     beginnings = {len(_words(passage[:start])) for start, _ in spans(passage)}

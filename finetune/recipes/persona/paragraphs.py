@@ -77,10 +77,15 @@ def wikipedia(data: Path) -> tuple[Paragraph, ...]:
     return _some(found, data)
 
 
+def plain(text: str) -> str:
+    """On one line, with straight quotation marks, and round brackets for those that markers stand in."""
+    return " ".join(text.translate(_QUOTES).split())
+
+
 def _cut(text: str) -> tuple[str, ...]:
-    """Its sentences on one line each, in plain quotation marks; those too long for a prompt are left out."""
-    plain = " ".join(text.translate(_QUOTES).split())
-    return tuple(one for one in (plain[start:end] for start, end in spans(plain)) if len(one.split()) <= _LONGEST_SENTENCE)
+    """Its plain sentences; those too long for a prompt are left out."""
+    whole = plain(text)
+    return tuple(one for one in (whole[start:end] for start, end in spans(whole)) if len(one.split()) <= _LONGEST_SENTENCE)
 
 
 def _windows(sentences: Sequence[str]) -> Iterator[tuple[str, ...]]:
