@@ -42,7 +42,7 @@ def test_every_passage_of_a_file_has_its_form(file: Path) -> None:
             and passage["persona"] == file.parent.name
             and re.fullmatch(rf"{passage['persona']}\.[a-z0-9-]+", passage["id"])
             and all(passage.values())
-            and all(question[-1] in "?." for question in passage["questions"])
+            and all(question == " ".join(question.split()) and len(question.split()) > 1 for question in passage["questions"])
             and 80 <= len(passage["text"].split()) <= 160
             and passage["text"] == " ".join(passage["text"].split())
             and not re.search(r"[*_#<>\[\]]", passage["text"])
