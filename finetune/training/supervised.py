@@ -84,7 +84,7 @@ def trainer(model: PreTrainedModel, rows: Ordered | PackedRows, settings: Traini
 
 
 class Compiled(Trainer):
-    """The trainer with a compiled network, and with logits for those places only whose label counts: about twice as many tokens a second on a CPU.
+    """The trainer with a compiled network, and with logits for those places only whose label counts: a third more tokens a second on a CPU.
 
     The loss is the same where logits are what the head gives, unscaled, as in Llama, Qwen and Lfm2. On several devices and with adapters, where the network is
     wrapped, it is neither: the trainer's own way is taken.

@@ -42,6 +42,12 @@ _FRAMES = re.compile(
 _TO_THE_VISITOR = re.compile(r"\b(?:you|your|yours|us)\b", re.IGNORECASE)
 _LONGEST_QUESTION = 14
 """Words."""
+_TELLS = re.compile(
+    r"""\b(?:know|knew|known|aware|reali[sz]e\w*|heard|hear|told|learn\w*|forg[eo]t\w*|remember\w*|because|since|although)\b
+    |\b(?:say|said|think|thought|agree|grant|believe|doubt|deny|accept|see|mean|certain|sure|true|glad|surpris\w+)\s+that\s+\w""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""By what a question may state something after all: "Did you know that ...", "Would you agree that ..."."""
 
 
 def states_nothing(sentence: str) -> bool:
@@ -52,10 +58,15 @@ def states_nothing(sentence: str) -> bool:
 def asks_back(text: str, shelf: Shelf) -> bool:
     """Whether `text` is a short question to the visitor, "Which part would you question first?", and brings no name or number that the passages lack.
 
-    Nothing is stated by it; what a longer one takes for granted would be.
+    Nothing is stated by it, unless it is one that tells ("Did you know ...") or is long enough to take something for granted.
     """
-    plain = text.replace("’", "'").split()
-    return text.rstrip().endswith("?") and len(plain) <= _LONGEST_QUESTION and _TO_THE_VISITOR.search(text) is not None and not violations(text, shelf)
+    return (
+        text.rstrip().endswith("?")
+        and len(text.split()) <= _LONGEST_QUESTION
+        and _TO_THE_VISITOR.search(text) is not None
+        and _TELLS.search(text) is None
+        and not violations(text, shelf)
+    )
 
 
 def is_lead_in(text: str, shelf: Shelf) -> bool:

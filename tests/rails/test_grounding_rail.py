@@ -89,6 +89,28 @@ async def test_a_sentence_that_states_nothing_needs_no_passage(evidence: Callabl
     assert (judged.verdict.decision, judged.sentence.passage) == ("pass", None)
 
 
+@pytest.mark.parametrize("text", ["Does that seem right to you?", "What would you say to that?", "Which part of it would you question first?"])
+async def test_a_short_question_to_the_visitor_needs_no_passage(evidence: Callable[..., Evidence], text: str) -> None:
+    judged = await GroundingRail(Silent()).judge(Claim(evidence=evidence(), text=text))
+    assert (judged.verdict.decision, judged.sentence.passage) == ("pass", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Did you know that cats rule the best cities?",
+        "Are you surprised that cats rule the best cities?",
+        "Would you agree that cats rule the best cities?",
+        "Have you met Napoleon, who wrote all of this?",
+        "Would you have guessed that there are forty seven kinds of cats?",
+        "Why do cats rule the best cities?",
+        "When you look at cats, at dogs, at cheese and at mice, do they not rule the best cities?",
+    ],
+)
+async def test_a_question_that_tells_something_is_judged_like_any_statement(rail: GroundingRail, evidence: Callable[..., Evidence], text: str) -> None:
+    assert (await rail.judge(Claim(evidence=evidence(), text=text))).verdict.decision == "abstain"
+
+
 @pytest.mark.parametrize(
     "text",
     [
