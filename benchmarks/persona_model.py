@@ -27,6 +27,7 @@ import msgspec
 from guardrail import Guardrail
 from guardrail.declining import declines
 from guardrail.figures import Figure, bootstrap, wilson
+from guardrail.generate import shipped
 from guardrail.generate.continuations import leaning
 from guardrail.generate.numpy import NumpyGenerator
 from guardrail.index.encoder import MiniLM
@@ -115,10 +116,12 @@ def figures(tally: Tally, recorder: Recorder) -> list[Figure]:
         if hits:
             low, high = wilson(sum(hits), len(hits))
             found.append(Figure(name=name, value=sum(hits) / len(hits), low=low, high=high, n=len(hits)))
-    kept, made = (sum(counts) for counts in zip(*tally.supported, strict=True)) if tally.supported else (0, 0)
-    if made:
-        low, high = bootstrap([good / total for good, total in tally.supported if total], seed=0)
-        found.append(Figure(name="supported", value=kept / made, low=low, high=high, n=made))
+    shares = [good / total for good, total in tally.supported if total]
+    if shares:
+        low, high = bootstrap(shares, seed=0)
+        found.append(Figure(name="supported, mean over drafts", value=sum(shares) / len(shares), low=low, high=high, n=len(shares)))
+        kept, made = (sum(counts) for counts in zip(*tally.supported, strict=True))
+        found.append(Figure(name="supported, of all sentences", value=kept / made, n=made))
     if recorder.seconds:
         found.append(Figure(name="tokens a second", value=recorder.tokens / recorder.seconds, n=recorder.tokens))
     return found
@@ -128,7 +131,7 @@ async def measure(cases: Sequence[Case], recorder: Recorder, *, temperature: flo
     """Every case as a turn of its own."""
     encoder = MiniLM()
     rail = GroundingRail(encoder)
-    guard = Guardrail(Settings(generator=GeneratorSettings(template="brief", temperature=temperature)), generator=recorder)
+    guard = Guardrail(Settings(generator=GeneratorSettings(template=shipped.TEMPLATE, temperature=temperature)), generator=recorder)
     await guard.start()
     tally = Tally()
     try:

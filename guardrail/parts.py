@@ -55,6 +55,7 @@ def load(
     encoder = before.encoder if before is not None and before.encoder is not None else _encoder(settings.library)
     retriever = before.retriever if before is not None and same_library else _retriever(settings.library, encoder, pool)
     quotation = _quotation(personas, encoder, settings.generator) if retriever is not None else None
+    given = generator is not None
     if generator is None and before is not None and before_settings is not None and before_settings.generator == settings.generator:
         generator = before.generator if settings.generator.kind != "quotation" else None
     rails: dict[Stage, list[EnforcedRail]] = {"input": [], "retrieval": [], "output": []}
@@ -104,7 +105,7 @@ def load(
         reads_safety=reads_safety,
         canary=canary,
         narrowed=quotation.relevance.narrowed if quotation else None,
-        converses=settings.generator.kind != "persona" or quotation is None,
+        converses=given or settings.generator.kind != "persona",
     )
 
 
@@ -246,7 +247,7 @@ def _generator(chosen: GeneratorSettings, quotation: Quotation | None, leak_inde
         assert chosen.model is not None
         return _numpy_generator(chosen, leak_index, model=chosen.model, copying=chosen.copying)
     if chosen.kind == "persona":
-        return _numpy_generator(chosen, leak_index, model=str(shipped.FOLDER), copying=chosen.copying or shipped.COPYING, name=shipped.NAME)
+        return _numpy_generator(chosen, leak_index, model=str(shipped.FOLDER), copying=shipped.COPYING, name=shipped.NAME)
     assert quotation is not None
     return quotation
 

@@ -55,7 +55,7 @@ class GeneratorSettings:
     """Who writes the draft."""
 
     kind: Literal["persona", "quotation", "numpy", "transformers", "openai"] = "quotation"
-    """quotation: sentences of the passages. numpy: an Lfm2 model in this process, without torch. transformers: any model, with torch. openai: a server."""
+    """persona: the small model that we ship. quotation: sentences of the passages. numpy: an Lfm2 model in this process, without torch. transformers: any model, with torch. openai: a server."""
     model: str | None = None
     """numpy: a folder. transformers: a folder or a hub name. openai: the model name the server knows."""
     base_url: str | None = None
@@ -75,7 +75,7 @@ class GeneratorSettings:
     retries: Annotated[int, Meta(ge=0, le=10)] = 2
     connections: Positive = 256
     batch: Positive = 8
-    """numpy, transformers: how many requests decode at once."""
+    """persona, numpy, transformers: how many requests decode at once."""
     context_aware: Annotated[float, Meta(ge=0, le=4)] = 0.0
     """transformers: how strongly a token is preferred that the passages make likelier (context-aware decoding); 0 is off, 0.5 usual. Doubles the work."""
     copying: Annotated[float, Meta(ge=0, le=20)] = 0.0

@@ -41,12 +41,18 @@ def test_gold_takes_both_for_faithful() -> None:
 async def test_the_grounding_rail_supports_the_first_person_by_the_third() -> None:
     encoder = MiniLM()
     rail = GroundingRail(encoder)
-    for one in paragraphs.library()[::40]:
+    judged = 0
+    for one in paragraphs.library():
         text = one.text
+        changed = [voice.in_person(sentence) for sentence in one.sentences if voice.in_person(sentence) != sentence]
+        if not changed:
+            continue
         tokens = encoder.encode((text,))[0].tokens
         passage = Passage(id=one.id, source_id=one.id, title="", work=one.work, locator="", persona=str(one.persona), text=text, start=0, end=len(text))
         hit = Hit(passage=passage, score=1.0, dense=1.0, late=1.0, coverage=1.0, tokens=tokens)
         request = Request(id="", persona=str(one.persona), messages=(Message(role="user", content="?"),))
         evidence = Evidence(question=Question(request=request, text="?"), hits=(hit,))
-        for sentence in one.sentences:
-            assert (await rail.judge(Claim(evidence=evidence, text=voice.in_person(sentence)))).verdict.decision == "pass"
+        for sentence in changed:
+            assert (await rail.judge(Claim(evidence=evidence, text=sentence))).verdict.decision == "pass"
+        judged += len(changed)
+    assert judged > 300

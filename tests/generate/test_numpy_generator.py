@@ -310,10 +310,16 @@ def test_a_reply_is_written_without_torch_and_transformers(folder: Path) -> None
 import asyncio, sys
 from guardrail.generate.continuations import leaning
 from guardrail.generate.numpy import NumpyGenerator
+from guardrail.protocols import Prompt
+from guardrail.types import Evidence, Message, Question, Request, Sampling
 async def main():
-    made = NumpyGenerator(model={str(folder)!r})
-    await made.warm_up()
+    made = NumpyGenerator(model={str(folder)!r}, leanings=[leaning(1.0)])
+    message = Message(role="user", content="What is justice?")
+    evidence = Evidence(question=Question(request=Request(id="1", persona="plato", messages=(message,)), text=message.content), hits=())
+    asked = Prompt(messages=(message,), evidence=evidence, sampling=Sampling(temperature=0.0, max_tokens=4), template="test@1:0")
+    chunks = [chunk async for chunk in made.generate(asked)]
     await made.aclose()
+    assert chunks[-1].usage.completion_tokens
 asyncio.run(main())
 print(sorted({{"torch", "transformers", "peft", "onnxruntime", "faiss"}} & set(sys.modules)))
 """

@@ -95,7 +95,8 @@ def _demonstrate(shelf: Shelf, library: Sequence[Paragraph], folder: Path, *, ev
     random.Random(_SEED).shuffle(found)
     rows.write(folder / "asked.jsonl", map(_prompt, found))
     rows.write(folder / "told.jsonl", map(_question, visitors[1::3]))
-    rows.write(folder / "risky.jsonl", demonstrations.risky())
+    risky = [row for row in demonstrations.risky() if _plain(str(row.prompt)) not in taught]
+    rows.write(folder / "risky.jsonl", risky)
     rows.write(folder / "questions.jsonl", map(_question, visitors[2::3]))
     rows.write(folder / "measured.jsonl", map(_prompt, [*visitors[2::3], *silent[2::3]]))
     return set().union(*map(_asked, found), *map(_asked, visitors[2::3]), *map(_asked, silent[2::3]))

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from guardrail.finetune.data.rows import Dialogue, Turn
 from guardrail.finetune.recipes.persona.voice import in_person
+from guardrail.generate.shipped import TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guardrail.finetune.recipes.persona.paragraphs import Paragraph
 
-TEMPLATE = "brief"
 _PERSONAS = ("plato", "aristotle")
 
 _STOP = frozenset(

@@ -13,7 +13,8 @@ from guardrail.conversation import standalone
 from guardrail.declining import declines
 from guardrail.finetune.data.rows import Dialogue, Prompt, Turn
 from guardrail.finetune.recipes.persona import copying_tasks
-from guardrail.finetune.recipes.persona.copying_tasks import TEMPLATE, Excerpt
+from guardrail.finetune.recipes.persona.copying_tasks import Excerpt
+from guardrail.generate.shipped import TEMPLATE
 from guardrail.sentences import spans
 from guardrail.types import Message
 

@@ -29,7 +29,7 @@ class Shelf:
         self._relevance = Relevance(self._encoder)
 
     def find(self, question: str, *, persona: str) -> tuple[Excerpt, ...]:
-        """What the library has for `question`, at most two passages and five sentences."""
+        """What the library has for `question`, at most two passages and four sentences."""
         encoding = self._encoder.encode((question,))[0]
         return self._excerpts(question, encoding, self._library.search(Query(encoding=encoding, persona=persona)), persona)
 
