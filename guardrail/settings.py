@@ -55,8 +55,8 @@ class GeneratorSettings:
     """Who writes the draft."""
 
     kind: Literal["persona", "quotation", "numpy", "transformers", "openai"] = "quotation"
-    """persona: the small model that we ship. quotation: sentences of the passages. numpy: an Lfm2 model in this process, without torch. transformers: any model,
-    with torch. openai: a server."""
+    """persona: the small model that we ship. quotation: sentences of the passages. numpy: an Lfm2 model in this process, without torch. transformers: any
+    model, with torch. openai: a server."""
     model: str | None = None
     """numpy: a folder. transformers: a folder or a hub name. openai: the model name the server knows."""
     base_url: str | None = None
