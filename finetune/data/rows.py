@@ -67,6 +67,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     template: str | None = None
     risk: str | None = None
     answer: str | None = None
+    answerable: bool = True
+    """False: nothing in its passages answers it, so that the only right reply is to say so."""
     id: str = ""
 
 
@@ -102,7 +104,8 @@ _EXPECTED: dict[type[Any], str] = {
     Dialogue: '{"messages": [{"role": "system|user|assistant", "content": str}], "passages"?: [str], "works"?: [str], "persona"?: str, "template"?: str, '
     '"id"?: str}',
     Preference: '{"prompt": str or messages, "chosen": str, "rejected": str, "strength"?: 1 to 4, "rater"?: str, "model"?: str, "id"?: str}',
-    Prompt: '{"prompt": str or messages, "passages"?: [str], "works"?: [str], "persona"?: str, "template"?: str, "risk"?: str, "answer"?: str, "id"?: str}',
+    Prompt: '{"prompt": str or messages, "passages"?: [str], "works"?: [str], "persona"?: str, "template"?: str, "risk"?: str, "answer"?: str, '
+    '"answerable"?: bool, "id"?: str}',
     Question: '{"messages": [...], "passages": [str], "answer": str, "works"?: [str], "persona"?: str, "template"?: str, "id"?: str}',
     Fact: '{"question": str, "answer": str, "id"?: str}',
 }

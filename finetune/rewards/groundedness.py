@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from guardrail.declining import declines
 from guardrail.finetune.data.rows import turns
 from guardrail.index.encoder import MiniLM
 from guardrail.protocols import Claim
@@ -30,7 +31,7 @@ class Groundedness:
     """The mean support of a reply's sentences by the prompt's passages, 0 to 1; a sentence that breaks a hard rule (a number or a name of its own) has 0.
 
     Sentences that state nothing do not count, so that a reply gains nothing by being made of them: one that states nothing has 0, as has every reply to
-    a prompt without passages.
+    a prompt without passages. Where the prompt is known to have no answer, a reply that says so has 1 and every other one 0.
     """
 
     def __init__(self, encoder: Encoder | None = None) -> None:
@@ -45,7 +46,8 @@ class Groundedness:
         return 1.0 - self._rail.threshold
 
     def __call__(self, prompts: Sequence[Prompt], replies: Sequence[str]) -> NDArray[np.float64]:
-        return np.array([sum(found) / len(found) if found else 0.0 for found in self.supports(prompts, replies)])
+        answered = zip(prompts, replies, self.supports(prompts, replies), strict=True)
+        return np.array([_mean(found) if prompt.answerable else float(declines(reply)) for prompt, reply, found in answered])
 
     def supports(self, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[list[float]]:
         """For each reply the support of every sentence that states something, 0 to 1."""
@@ -81,3 +83,7 @@ class Groundedness:
             for number, (text, work) in enumerate(zip_longest(prompt.passages, prompt.works, fillvalue=""))
         )
         return Evidence(question=Question(request=request, text=request.text), hits=hits)
+
+
+def _mean(found: Sequence[float]) -> float:
+    return sum(found) / len(found) if found else 0.0

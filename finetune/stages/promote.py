@@ -18,7 +18,7 @@ from guardrail.finetune.runs import model_folder, worker
 from guardrail.finetune.runs.manifest import read_order
 from guardrail.finetune.stage import StageContext, StageResult
 from guardrail.leaks.index import BINDING, LeakIndex, bind
-from guardrail.settings import Settings
+from guardrail.settings import GeneratorSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,8 @@ def run(settings: PromoteSettings, context: StageContext) -> StageResult:
         outputs[LEAK_INDEX] = LEAK_INDEX
     else:
         notes.append("The audited corpus has no leak index, so the model is served without the leak rail.")
-    atomic.write(context.folder / CONFIGURATION, configuration(context.folder, leaks=index is not None, template=settings.template))
+    served = GeneratorSettings(kind=settings.generator, template=settings.template, copying=settings.copying)
+    atomic.write(context.folder / CONFIGURATION, configuration(context.folder, leaks=index is not None, served=served))
     held = Figure(name="gates.passed", value=len(found), n=len(found))
     return StageResult(figures=(held,), notes=(*notes, *(f"{result.sentence}: holds." for result in found)), outputs=outputs)
 
@@ -66,12 +67,12 @@ def _gate(settings: GateSettings) -> gates.Gate:
     return gates.Gate(figure=settings.figure, at_most=settings.at_most, at_least=settings.at_least, worse_than=worse_than)
 
 
-def configuration(folder: Path, *, leaks: bool, template: str = "grounded") -> str:
-    """A guardrail.yaml that serves `folder`/model with the default rails and, where the model has its leak index, the leak rail."""
+def configuration(folder: Path, *, leaks: bool, served: GeneratorSettings) -> str:
+    """A guardrail.yaml that serves `folder`/model as `served` has it, with the default rails and, where the model has its leak index, the leak rail."""
     place = f"${{PROMOTED:-{folder}}}"
-    generator = {"kind": "transformers", "model": f"{place}/{MODEL}"} | ({LEAK_INDEX: f"{place}/{LEAK_INDEX}"} if leaks else {})
-    if template != Settings().generator.template:
-        generator["template"] = template
+    generator: dict[str, Any] = {"kind": served.kind, "model": f"{place}/{MODEL}"} | ({LEAK_INDEX: f"{place}/{LEAK_INDEX}"} if leaks else {})
+    default = GeneratorSettings()
+    generator |= {name: getattr(served, name) for name in ("template", "copying") if getattr(served, name) != getattr(default, name)}
     values: dict[str, Any] = {"version": 1, "generator": generator}
     if leaks:
         values["rails"] = [{"id": rail.id} | ({"stage": rail.stage} if rail.stage else {}) for rail in Settings().rails] + [{"id": "leak"}]

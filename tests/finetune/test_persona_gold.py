@@ -7,7 +7,7 @@ import pytest
 from guardrail.finetune.data.rows import Dialogue, Prompt, Turn
 from guardrail.finetune.recipes.persona.choices import choices
 from guardrail.finetune.recipes.persona.copying_tasks import NOTHING
-from guardrail.finetune.recipes.persona.gold import NOT_FOUND, faithful, gold
+from guardrail.finetune.recipes.persona.gold import faithful, gold
 
 PASSAGES = (
     "The prisoners' legs and necks are fastened, so that they can look only at the wall. A fire burns above and behind them.",
@@ -42,7 +42,7 @@ def test_a_reply_is_worth_the_share_of_its_sentences_that_are_faithful(reply: st
 
 @pytest.mark.parametrize("reply", NOTHING)
 def test_where_the_library_has_no_answer_only_an_admission_is_worth_something(reply: str) -> None:
-    unanswerable = Prompt(id=f"{NOT_FOUND}:3", prompt="Who won?", passages=PASSAGES)
+    unanswerable = Prompt(id="not found:3", prompt="Who won?", passages=PASSAGES, answerable=False)
     assert worth(reply, unanswerable) == 1.0
     assert worth(f"{FIRST} {SECOND}", unanswerable) == 0.0
 

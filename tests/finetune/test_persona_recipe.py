@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from guardrail.declining import declines
 from guardrail.finetune.data import rows, sources
 from guardrail.finetune.data.rows import Dialogue, Prompt, Question, Text
 from guardrail.finetune.recipes.persona import __main__ as program
-from guardrail.finetune.recipes.persona import copying_tasks, paragraphs
+from guardrail.finetune.recipes.persona import copying_tasks, demonstrations, paragraphs
 from guardrail.finetune.recipes.persona.demonstrations import PERSONAS
 from guardrail.finetune.settings import MixtureSettings
 from guardrail.sentences import spans
@@ -111,7 +112,7 @@ def _questions(file: Path) -> list[str]:
 
 
 def test_no_question_of_the_measures_stands_in_a_training_file_or_in_another_of_them(made: Path) -> None:
-    files = [made / folder / f"{part}.jsonl" for folder in ("tasks", "dialogues", "answers") for part in ("train", "heldout")]
+    files = [made / folder / f"{part}.jsonl" for folder in ("tasks", "dialogues", "answers", "admissions") for part in ("train", "heldout")]
     taught = {_plain(turn.content) for file in files for row in rows.read(file, Dialogue) for turn in row.messages if turn.role == "user"}
     measured = [question for name in ("asked", "risky", "measured") for question in set(_questions(made / f"{name}.jsonl"))]
     assert len(taught) > 1000
@@ -123,9 +124,43 @@ def test_no_question_of_the_measures_stands_in_a_training_file_or_in_another_of_
 @pytest.mark.parametrize(("part", "whole"), [("told", "asked"), ("questions", "measured")])
 def test_the_part_that_the_library_answers_has_the_answers(made: Path, part: str, whole: str) -> None:
     answered, everything = _questions(made / f"{part}.jsonl"), _questions(made / f"{whole}.jsonl")
-    assert len(everything) == len(set(everything))
+    assert len(answered) == len(set(answered))
     assert set(answered) < set(everything)
     assert not {row.answer for row in rows.read(made / f"{part}.jsonl", Question)} & set(copying_tasks.NOTHING)
+
+
+@pytest.mark.parametrize("name", ["asked", "measured"])
+def test_a_prompt_is_answerable_where_it_is_among_those_with_an_answer(made: Path, name: str) -> None:
+    answered = {row.id for row in rows.read(made / f"{'told' if name == 'asked' else 'questions'}.jsonl", Question)}
+    prompts = list(rows.read(made / f"{name}.jsonl", Prompt))
+    assert {row.id for row in prompts if row.answerable} == answered
+    assert len(answered) < len(prompts) == len({row.id for row in prompts})
+
+
+def test_an_admission_is_what_the_server_knows_for_one(made: Path) -> None:
+    admitted = list(rows.read(made / "admissions" / "train.jsonl", Dialogue))
+    assert len(admitted) > 50
+    assert all(declines(row.messages[-1].content) for row in admitted)
+
+
+def test_a_strange_prompt_shows_what_was_found_for_another_question_or_nothing() -> None:
+    answered = [
+        Dialogue(
+            id=f"{persona}{number}",
+            messages=(rows.Turn(role="user", content=f"{number}?"), rows.Turn(role="assistant", content="Yes. [1]")),
+            passages=(f"{persona} {number}.",),
+            works=(persona,),
+            persona=persona,
+        )
+        for number in range(4)
+        for persona in PERSONAS
+    ]
+    found = demonstrations.strange(answered)
+    assert [row.messages[0] for row in found] == [row.messages[0] for row in answered]
+    assert {len(row.passages) for row in found} == {0, 1}
+    assert all(
+        row.passages != was.passages and all(text.startswith(str(row.persona)) for text in row.passages) for row, was in zip(found, answered, strict=True)
+    )
 
 
 def test_a_question_that_is_taught_or_asked_twice_is_left_out() -> None:

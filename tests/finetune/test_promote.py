@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -52,11 +53,11 @@ def run(tmp_path: Path, tiny: Path) -> Path:
     return tmp_path / "run"
 
 
-def promoted(run: Path, *gates: GateSettings) -> tuple[StageResult, Path]:
+def promoted(run: Path, *gates: GateSettings, **served: Any) -> tuple[StageResult, Path]:
     folder = run / "stages/promote"
     folder.mkdir(exist_ok=True)
     inputs = {name: run / "stages" / name for name in ("audit", "parent", "control")}
-    settings = PromoteSettings(audit="audit", parent="parent", control="control", gates=gates)
+    settings = PromoteSettings(audit="audit", parent="parent", control="control", gates=gates, **served)
     return promote.run(settings, StageContext(id="promote", folder=folder, inputs=inputs, seed=0, metrics=SilentMetrics(), stop=StopSignal())), folder
 
 
@@ -90,6 +91,12 @@ def test_the_configuration_serves_the_model_under_the_leak_rail_as_it_is(run: Pa
     (folder / "leak_index/manifest.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="leak index"):
         Guardrail.from_config(folder / "guardrail.yaml").ask("What is the soul?")
+
+
+def test_the_configuration_serves_it_as_the_recipe_says(run: Path) -> None:
+    _, folder = promoted(run, *GOOD, generator="numpy", template="brief", copying=4.0)
+    served = strict_yaml.load(folder / "guardrail.yaml", Settings).generator
+    assert (served.kind, served.template, served.copying) == ("numpy", "brief", 4.0)
 
 
 def test_a_folder_that_was_moved_is_served_from_where_it_stands_now(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

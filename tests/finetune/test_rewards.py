@@ -97,6 +97,12 @@ def test_groundedness_prefers_what_the_passage_says() -> None:
     assert nothing == bare == 0.0
 
 
+def test_where_there_is_no_answer_groundedness_is_the_admission() -> None:
+    unanswerable = Prompt(prompt="Who won the race?", passages=(CAVE,), answerable=False)
+    replies = ["I do not find that in my books.", "Behind them a fire burns. [1]", ""]
+    assert Groundedness()([unanswerable] * 3, replies).tolist() == [1.0, 0.0, 0.0]
+
+
 def test_groundedness_is_the_mean_over_the_sentences() -> None:
     term = Groundedness()
     good, bad = "Behind them a fire burns.", "The best cheese is made from the milk of mountain goats."

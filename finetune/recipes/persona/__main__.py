@@ -5,7 +5,7 @@
 DATA holds `philosophy`, `adversarial_qa` and `halueval`. FOLDER gets, each with train.jsonl and heldout.jsonl,
 
 - `texts` and `tasks`, of which the base is made,
-- `dialogues`, those written by hand, and `answers`, to questions that the library answers or does not answer,
+- `dialogues`, those written by hand, `answers`, to questions that the library answers, and `admissions`, where what is shown holds no answer,
 
 and, for what comes after demonstrations,
 
@@ -27,6 +27,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from guardrail.errors import GuardrailError
 from guardrail.finetune.data import rows, splits
 from guardrail.finetune.data.rows import Dialogue, Prompt, Question, Text
@@ -34,11 +36,10 @@ from guardrail.finetune.data.sources import HELDOUT, TRAIN, text_of
 from guardrail.finetune.recipes.persona import choices, copying_tasks, demonstrations, paragraphs
 from guardrail.finetune.recipes.persona.copying_tasks import Excerpt
 from guardrail.finetune.recipes.persona.retrieved import Shelf
+from guardrail.index import duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    import msgspec
 
     from guardrail.finetune.recipes.persona.paragraphs import Paragraph
 
@@ -48,6 +49,8 @@ _RETRIEVED = 8
 _HELD_OUT, _HELD_OUT_TASKS = 24, 150
 """Every so manieth paragraph is kept out of training, those of the library excepted: it is what the model is served with. Of demonstrations it is one in so
 many, near duplicates and the turns of one dialogue always on one side."""
+_STRANGE = 6
+"""Of so many questions that the library answers one is asked once more, with nothing to answer it by."""
 _SIMILAR = 0.8
 _SEED = 0
 
@@ -88,18 +91,22 @@ def _demonstrate(shelf: Shelf, library: Sequence[Paragraph], folder: Path, *, ev
     answered = demonstrations.answered(shelf, library[::every])
     taught = set().union(*map(_asked, spoken), *(map(_plain, paragraph.questions) for paragraph in library))
     visitors, silent = _new(demonstrations.visitors(shelf, every=every), taught), _new(demonstrations.not_found(shelf, every=every), taught)
-    train = [*answered, *visitors[::3], *silent[::3]]
+    train = [*answered, *visitors[::3]]
     random.Random(_SEED).shuffle(train)
     _write(folder / "answers", *_parted(train, [""] * len(train)))
-    found = [*visitors[1::3], *silent[1::3]]
+    admitted = [*silent[::3], *demonstrations.strange(answered[::_STRANGE])]
+    random.Random(_SEED).shuffle(admitted)
+    _write(folder / "admissions", *_parted(admitted, [""] * len(admitted)))
+    told, measured = visitors[1::3], visitors[2::3]
+    found = [*map(_prompt, told), *map(_unanswerable, [*silent[1::3], *demonstrations.strange(told[::2])])]
     random.Random(_SEED).shuffle(found)
-    rows.write(folder / "asked.jsonl", map(_prompt, found))
-    rows.write(folder / "told.jsonl", map(_question, visitors[1::3]))
+    rows.write(folder / "asked.jsonl", found)
+    rows.write(folder / "told.jsonl", map(_question, told))
     risky = [row for row in demonstrations.risky() if _plain(str(row.prompt)) not in taught]
     rows.write(folder / "risky.jsonl", risky)
-    rows.write(folder / "questions.jsonl", map(_question, visitors[2::3]))
-    rows.write(folder / "measured.jsonl", map(_prompt, [*visitors[2::3], *silent[2::3]]))
-    return set().union(*map(_asked, found), *map(_asked, visitors[2::3]), *map(_asked, silent[2::3]))
+    rows.write(folder / "questions.jsonl", map(_question, measured))
+    rows.write(folder / "measured.jsonl", [*map(_prompt, measured), *map(_unanswerable, silent[2::3])])
+    return set().union(*(_asked(row) for known in (visitors, silent) for part in (1, 2) for row in known[part::3]))
 
 
 def _plain(question: str) -> str:
@@ -118,14 +125,21 @@ def _new(found: Iterable[Dialogue], taught: set[str]) -> list[Dialogue]:
 
 
 def _parted(found: Sequence[Dialogue], keys: Sequence[str]) -> tuple[list[Dialogue], list[Dialogue]]:
-    """What is learned, and what is held out; rows of the same key that is not empty are on one side."""
+    """What is learned, and what is held out; rows of the same key that is not empty are on one side, and one that is like a learned one is not held out."""
     group = splits.groups([text_of(row) for row in found], keys, similarity=_SIMILAR)
     held = splits.held_out(group, share=1 / _HELD_OUT, seed=_SEED, what="demonstrations")
-    return [row for number, row in enumerate(found) if number not in held], [found[number] for number in sorted(held)]
+    train, heldout = [row for number, row in enumerate(found) if number not in held], [found[number] for number in sorted(held)]
+    # In a cluster of like texts each is compared with its first one alone, which is another one in another order.
+    like = {later for earlier, later, _ in duplicates.pairs([text_of(row) for row in (*train, *heldout)]) if earlier < len(train) <= later}
+    return train, [row for number, row in enumerate(heldout, len(train)) if number not in like]
 
 
 def _prompt(row: Dialogue) -> Prompt:
     return Prompt(id=row.id, prompt=row.messages[:-1], passages=row.passages, works=row.works, persona=row.persona, template=row.template)
+
+
+def _unanswerable(row: Dialogue) -> Prompt:
+    return msgspec.structs.replace(_prompt(row), answerable=False)
 
 
 def _question(row: Dialogue) -> Question:

@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from guardrail.conversation import standalone
 from guardrail.declining import declines
 from guardrail.finetune.data.rows import Dialogue, Prompt, Turn
@@ -104,6 +106,25 @@ def not_found(shelf: Shelf, *, every: int = 1) -> list[Dialogue]:
         if excerpts:
             reply = chance.choice(copying_tasks.NOTHING)
             found.append(copying_tasks.row(question, reply, excerpts, persona=persona, name=f"not found:{number}"))
+    return found
+
+
+def strange(answered: Sequence[Dialogue]) -> list[Dialogue]:
+    """The same questions with nothing to answer them by, and the persona's admission: half with what was found for another question, half with nothing."""
+    chance = random.Random("strange")
+    found = []
+    for number, row in enumerate(answered):
+        own = [one for one in answered if one.persona == row.persona]
+        other = own[(number + len(own) // 2) % len(own)]
+        found.append(
+            msgspec.structs.replace(
+                row,
+                id=f"strange:{row.id}",
+                messages=(*row.messages[:-1], Turn(role="assistant", content=chance.choice(copying_tasks.NOTHING))),
+                passages=other.passages if number % 2 else (),
+                works=other.works if number % 2 else (),
+            )
+        )
     return found
 
 

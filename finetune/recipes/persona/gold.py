@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from guardrail.finetune.data.rows import Prompt
 
-NOT_FOUND = "not found"
-"""How the ids of prompts begin that nothing in the library answers."""
 _MARKED = re.compile(r"\s*\[(\d{1,3})\]$")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _LEAST = 0.9
@@ -60,7 +58,7 @@ def _held(sentence: str, passage: str) -> bool:
 
 
 def _worth(prompt: Prompt, reply: str) -> float:
-    if prompt.id.startswith(NOT_FOUND):
+    if not prompt.answerable:
         return float(declines(reply) and _MARKED.search(reply) is None)
     sentences = [reply[start:end] for start, end in spans(reply)]
     claims = [sentence for sentence in sentences if _MARKED.search(sentence) or not sentence.endswith("?")]
