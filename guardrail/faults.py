@@ -95,6 +95,20 @@ def fault_verdict(fault: Fault) -> Verdict:
     )
 
 
+def said_again(place: int) -> Verdict:
+    """That a sentence which ends at this place of the draft was shown before and is left out."""
+    finding = Finding(type="repetition", start=place, end=place, score=1.0)
+    return Verdict(
+        rail="generation",
+        rail_version="1",
+        stage="output",
+        decision="modify",
+        score=1.0,
+        findings=(finding,),
+        reason="a sentence that was shown before was left out",
+    )
+
+
 class FaultScanner:
     """Reads one draft. `push` returns what may be used of it; after a fault, nothing more.
 

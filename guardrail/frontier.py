@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from guardrail import sentences
+from guardrail.faults import said_again
 from guardrail.protocols import Claim
+from guardrail.repetition import Shown
 from guardrail.types import Citation
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class Frontier:
         "_released",
         "_sentences",
         "_shown",
+        "_shown_sentences",
         "_text_checks",
         "_unsupported",
         "blocked",
@@ -129,6 +132,7 @@ class Frontier:
         self._pending = ""
         self._markers: dict[str, str] = {}
         self._sentences: list[Sentence] = []
+        self._shown_sentences = Shown()
         self._citations: list[Citation] = []
         self.blocked: Verdict | None = None
         """The verdict that stopped the draft, if one did."""
@@ -188,6 +192,10 @@ class Frontier:
             if not self._sentences and _NOT_FOUND.match(sentence):
                 self.not_found = True
                 return
+            if self._shown_sentences.hold(sentence):
+                self.verdicts.append(said_again(self._judged))
+                self._pending = ""
+                continue
             judgement = await judge(Claim(evidence=self._evidence, text=sentence))
             self._take(sentence, judgement, paragraph="\n" in gap)
             if self.blocked:
@@ -210,6 +218,7 @@ class Frontier:
             # Grounding only marks, runs in shadow or failed open: the sentence is shown, and nothing vouches for it.
             self._output += self._pending + separator
             self._pending = ""
+            self._shown_sentences.add(sentence)
             self._sentences.append(replace(judged, start=len(self._output), end=len(self._output) + len(sentence)))
             self._output += f"{sentence} {NO_SOURCE}" if objects else sentence
             self.supported = True
@@ -226,6 +235,7 @@ class Frontier:
         passage = self._evidence.hits[judged.passage].passage
         marker = self._markers.setdefault(passage.id, f"[{len(self._markers) + 1}]")
         self._output += f" {marker}"
+        self._shown_sentences.add(sentence)
         self._sentences.append(replace(judged, start=start, end=end))
         self._citations.append(_citation(marker, passage, judged, start, end))
         self.supported = True

@@ -1,4 +1,4 @@
-"""What has been said before is taken out of a draft, so that two models in conversation do not answer each other with each other's sentences for ever."""
+"""What has been said before, in the same reply or in a dialogue: two models in conversation would answer each other with each other's sentences for ever."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 RUN = 8
 """So many words in a row, the same as before, make a sentence a repetition."""
+
+WHOLE = 4
+"""Fewest words of a sentence that is not shown again in a reply."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -51,6 +54,28 @@ class Unsaid:
         """Whether the sentence says what has been said before."""
         words = _words(sentence)
         return bool(words) and (words in self._sentences or not self._runs.isdisjoint(_runs(words)))
+
+
+class Shown:
+    """The sentences of one reply that were shown."""
+
+    __slots__ = ("_texts",)
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def add(self, sentence: str) -> None:
+        self._texts.append(_line(sentence))
+
+    def hold(self, sentence: str) -> bool:
+        """Whether the words of `sentence`, `WHOLE` at least, stand in one of them, in a row. Case, punctuation and markers make no difference."""
+        line = _line(sentence)
+        return line.count(" ") > WHOLE and any(line in text for text in self._texts)
+
+
+def _line(text: str) -> str:
+    """The words between blanks."""
+    return f" {' '.join(_words(text))} "
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -102,6 +102,23 @@ async def test_a_draft_that_says_not_found_releases_nothing() -> None:
     assert frontier.not_found
 
 
+TWICE = "One of them is freed. They see shadows. [2] One of them is freed. [1] They see shadows. One of them is freed."
+
+
+async def test_a_sentence_is_shown_once_and_that_is_said() -> None:
+    shown, frontier = await run([TWICE], judge=True)
+    assert shown == "One of them is freed. [1] They see shadows. [1] They see shadows. [1]"
+    assert [verdict.findings[0].type for verdict in frontier.verdicts if verdict.rail == "generation"] == ["repetition", "repetition"]
+
+
+@given(CUTS)
+async def test_every_split_takes_out_the_same_repetitions(cuts: list[int]) -> None:
+    whole, reference = await run([TWICE], judge=True)
+    shown, frontier = await run(split(TWICE, cuts), judge=True)
+    assert shown == whole
+    assert frontier.verdicts == reference.verdicts
+
+
 @given(CUTS)
 async def test_every_split_gives_the_same_text_and_citations(cuts: list[int]) -> None:
     whole, reference = await run([DRAFT], judge=True)

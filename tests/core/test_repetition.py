@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrail.repetition import RUN, Unsaid
+from guardrail.repetition import RUN, WHOLE, Shown, Unsaid
 from guardrail.sentences import spans
 
 SAID = ("The soul is the form of a living body, and most of its powers perish with it. [1] Virtue is knowledge.", "Habit makes us good.")
@@ -56,3 +56,30 @@ def test_what_is_let_through_is_what_was_not_said_in_its_order(draft: list[str],
 @pytest.mark.parametrize("piece", ["Virtue is", " know", ""])
 def test_where_nothing_was_said_nothing_is_held_back(piece: str) -> None:
     assert Unsaid(()).push(piece) == piece
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        ("One of the prisoners is freed.", True),
+        ("“one OF the prisoners”, is freed [2]", True),
+        ("of the prisoners is", True),
+        ("of the prisoners", False),
+        ("One of the prisoners is free.", False),
+        ("ne of the prisoners is freed", False),
+        ("is freed they see shadows", False),
+        ("", False),
+    ],
+)
+def test_a_sentence_is_held_where_its_words_stand_in_a_row_in_one_that_was_shown(sentence: str, held: bool) -> None:
+    shown = Shown()
+    shown.add("One of the prisoners is freed. [1]")
+    shown.add("They see shadows.")
+    assert shown.hold(sentence) is held
+
+
+@given(st.lists(st.from_regex(r"[a-z]{1,3}", fullmatch=True), min_size=WHOLE, max_size=12))
+def test_what_was_shown_is_held(words: list[str]) -> None:
+    shown = Shown()
+    shown.add(" ".join(words))
+    assert shown.hold(" ".join(words).title())
