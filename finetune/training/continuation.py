@@ -35,7 +35,7 @@ def continuations(
     """
     stops = frozenset(ends)
     sampling: dict[str, Any] = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
-    config = GenerationConfig(max_new_tokens=tokens, eos_token_id=sorted(stops) or None, pad_token_id=pad, **sampling)  # type: ignore[no-untyped-call] # untyped in the library
+    config = GenerationConfig(use_cache=True, max_new_tokens=tokens, eos_token_id=sorted(stops) or None, pad_token_id=pad, **sampling)  # type: ignore[no-untyped-call] # untyped in the library
     was_training = model.training
     model.eval()
     found: list[tuple[int, ...]] = [()] * len(prompts)

@@ -209,6 +209,7 @@ def write_folder(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fol
     ends = end_tokens(tokenizer)
     model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id)  # type: ignore[no-untyped-call] # as above
     model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.use_cache = True  # the trainer's False would make everyone who generates with it read the whole text anew for each token
     model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
 

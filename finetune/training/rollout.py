@@ -61,6 +61,7 @@ class GenerateSampler:
         self._batch = batch
         self._config = GenerationConfig(  # type: ignore[no-untyped-call] # untyped in transformers
             do_sample=True,
+            use_cache=True,  # a trainer leaves False in the model's own configuration
             temperature=settings.temperature,
             top_k=0,
             top_p=1.0,

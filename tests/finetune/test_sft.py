@@ -81,6 +81,11 @@ def test_the_model_learns_and_learns_to_stop(tmp_path: Path, base: Path, talk: P
     require_same(load_tokenizer(str(base)), loaded.tokenizer, names=("base", "sft"))
 
 
+def test_what_was_trained_decodes_with_its_cache(tmp_path: Path, base: Path, talk: Path) -> None:
+    _run(tmp_path, base, talk, training=TrainingSettings(max_steps=1, global_batch=2, micro_batch=2, max_length=64))
+    assert json.loads((tmp_path / "sft" / "model" / "config.json").read_text())["use_cache"] is True
+
+
 def test_a_model_that_never_learns_to_stop_is_made_only_on_purpose(tmp_path: Path, base: Path, talk: Path) -> None:
     with pytest.raises(ConfigurationError, match="unsafe"):
         _run(tmp_path, base, talk, end_of_turn="ignore")
