@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification
 
 from guardrail.errors import ConfigurationError
+from guardrail.evaluate.scorers.sequence_classifier import auto_class
 from guardrail.finetune.data.asked import asked
 from guardrail.finetune.data.rows import chat
 from guardrail.finetune.settings import TrainingSettings
@@ -35,7 +35,7 @@ class RewardModel:
     @classmethod
     def load(cls, folder: str, *, device: str = "cpu") -> RewardModel:
         """From the folder that a reward stage made. Raises ConfigurationError."""
-        model = load_model(folder, training=TrainingSettings(), kind=AutoModelForSequenceClassification)
+        model = load_model(folder, training=TrainingSettings(), kind=auto_class())
         if model.config.num_labels != 1:
             raise ConfigurationError(f"{folder} is no reward model: it has {model.config.num_labels} labels, and a reward is one number.")
         tokenizer = load_tokenizer(folder)

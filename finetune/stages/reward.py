@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification
 from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
+from guardrail.evaluate.scorers.sequence_classifier import auto_class
 from guardrail.finetune.data import rows
 from guardrail.finetune.data.pairs import encode_pairs
 from guardrail.finetune.data.raters import read_split
@@ -48,7 +48,7 @@ def run(settings: RewardSettings, context: StageContext) -> StageResult:
     steps = steps_of(settings.training, len(encoded.pairs))
     torch.manual_seed(context.seed)  # the head begins at random
     with quiet():
-        model = load_model(body, training=settings.training, lora=settings.lora, kind=AutoModelForSequenceClassification, num_labels=1)
+        model = load_model(body, training=settings.training, lora=settings.lora, kind=auto_class(), num_labels=1)
         model.config.pad_token_id = tokenizer.pad_token_id
         if settings.lora is not None:
             model = attach_lora(model, settings.lora, training=settings.training, task="SEQ_CLS")

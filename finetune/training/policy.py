@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import AutoModel
 
 from guardrail.errors import ConfigurationError
+from guardrail.evaluate.scorers.sequence_classifier import auto_class
 from guardrail.finetune.training.losses import entropy, token_logprobs
 from guardrail.finetune.training.models import attach_lora, fingerprint, load_model, load_tokenizer
 
@@ -133,7 +134,7 @@ def load(model: str, *, reward: str | None, training: TrainingSettings, lora: Lo
 
 def _critic(model: str, reward: str | None, training: TrainingSettings) -> tuple[PreTrainedModel, nn.Linear]:
     if reward is not None and fingerprint(load_tokenizer(reward)).tokenizer == fingerprint(load_tokenizer(model)).tokenizer:
-        scorer: Any = load_model(reward, training=training, kind=AutoModelForSequenceClassification)
+        scorer: Any = load_model(reward, training=training, kind=auto_class())
         head = _blank_head(scorer.config)
         with torch.no_grad():
             head.weight.copy_(scorer.score.weight)

@@ -57,13 +57,15 @@ class RewardJudge:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         """Model and tokenizer."""
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: PLC0415 - loads torch
+        from transformers import AutoTokenizer  # noqa: PLC0415 - loads torch
         from transformers.utils import logging  # noqa: PLC0415 - as above
+
+        from guardrail.evaluate.scorers.sequence_classifier import auto_class  # noqa: PLC0415 - as above
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call] # untyped in the library
         try:
             tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-            model = AutoModelForSequenceClassification.from_pretrained(self._folder, local_files_only=True, use_safetensors=True)
+            model = auto_class().from_pretrained(self._folder, local_files_only=True, use_safetensors=True)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             line = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ConfigurationError(f"No reward model can be loaded from {self._folder}: {line[:240]}") from None
