@@ -21,6 +21,7 @@ from guardrail.faults import fault_verdict
 from guardrail.frontier import Frontier, TextCheck
 from guardrail.masking import mask, restored
 from guardrail.protocols import Clearing, Prompt, Query
+from guardrail.rails.courtesy import asks_of_the_past
 from guardrail.rails.limits import plain
 from guardrail.reading import Reader, check_all
 from guardrail.refusal import refused_for
@@ -159,12 +160,12 @@ class Chat:
         persona = self.persona(request)
         reading = await self.read(request, parts)
         said, verdicts = reading.said, reading.verdicts
-        if reading.courtesy is not None:
-            return Smalltalk(request=request, text=persona.line(reading.courtesy, said), verdicts=verdicts)
         if any(verdict.decision == "block" and enforced(verdict) for verdict in verdicts):
             return Refusal(request=request, text=self._refusal(persona, request, verdicts), verdicts=verdicts)
+        if reading.courtesy is not None:
+            return Smalltalk(request=request, text=persona.line(reading.courtesy, said), verdicts=verdicts)
         intent = reading.intent
-        if not topic and intent is not None and intent.label in {"greeting", "smalltalk"} and reading.text == said:
+        if not topic and intent is not None and intent.label in {"greeting", "smalltalk"} and reading.text == said and not asks_of_the_past(said):
             return Smalltalk(request=request, text=persona.line(intent.label, said), verdicts=verdicts)
         vault: Vault | None = None
         if any(verdict.decision == "modify" and enforced(verdict) for verdict in verdicts):

@@ -11,7 +11,7 @@ from guardrail.enforcement import enforced
 from guardrail.errors import RailError
 from guardrail.normal import joined, normalise, readings
 from guardrail.protocols import Screening
-from guardrail.rails.courtesy import courtesy
+from guardrail.rails.courtesy import courtesy, introduction
 from guardrail.rails.limits import check_request
 from guardrail.types import Intent, Verdict
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from guardrail.enforcement import EnforcedRail
     from guardrail.normal import Normalised
     from guardrail.protocols import IntentClassifier
+    from guardrail.rails.courtesy import Courtesy
     from guardrail.settings import LimitSettings
     from guardrail.types import Decision, Encoding, Finding, Request
 
@@ -40,7 +41,10 @@ class Reading:
     text: str
     """The message as it can be understood alone."""
     courtesy: str | None = None
-    """Which of the persona's lines answers it, where it is blank, a courtesy and nothing else, or asks about nothing that was named."""
+    """Which of the persona's lines answers it, where it is blank, a courtesy and nothing else, or asks about nothing that was named.
+
+    A rail may block it nevertheless, where the writer of the courtesy also says who they are.
+    """
     encoding: Encoding | None = None
     intent: Intent | None = None
     verdicts: tuple[Verdict, ...] = ()
@@ -67,9 +71,9 @@ class Reader:
         kind = courtesy(said, self.names)
         plainly: Intent | None = None
         if kind is not None:
-            plainly = Intent(label="greeting" if kind in {"blank", "greeting"} else "smalltalk", score=1.0)
+            plainly = _intent_of(kind)
             if kind == "blank" or not every:
-                return Reading(said=said, text=said, courtesy="smalltalk" if kind == "pleasantry" else kind, intent=plainly)
+                return Reading(said=said, text=said, courtesy=_line_for(kind), intent=plainly)
         whole = conversation.standalone(request.messages)
         if kind is None and not every and self.encode is not None and conversation.names_nothing(whole):  # there is nothing to search for
             return Reading(said=said, text=said, courtesy="unclear", intent=Intent(label="smalltalk", score=1.0))
@@ -86,8 +90,12 @@ class Reader:
             encodings = await self.encode([view.text for view in views])
         verdicts += await self._judged(costly, request, list(zip(views, encodings, strict=True)), place)
         encoding = encodings[0]
+        introduced = introduction(said, self.names) if kind is None else None
+        if introduced is not None:
+            plainly = _intent_of(introduced)
         intent = plainly or (self.intent.classify(encoding) if self.intent and encoding else None)
-        return Reading(said=said, text=shown.text, encoding=encoding, intent=intent, verdicts=verdicts)
+        line = _line_for(introduced) if introduced is not None and not every else None
+        return Reading(said=said, text=shown.text, courtesy=line, encoding=encoding, intent=intent, verdicts=verdicts)
 
     async def _judged(
         self, rails: tuple[EnforcedRail, ...], request: Request, views: Sequence[tuple[Normalised, Encoding | None]], place: _Place
@@ -104,6 +112,14 @@ class Reader:
                 if _weight(verdict) > _weight(worst[number]):
                     worst[number] = place.verdict(verdict, reading)
         return tuple(worst)
+
+
+def _intent_of(kind: Courtesy) -> Intent:
+    return Intent(label="greeting" if kind in {"blank", "greeting"} else "smalltalk", score=1.0)
+
+
+def _line_for(kind: Courtesy) -> str:
+    return "smalltalk" if kind == "pleasantry" else kind
 
 
 async def check_all(rails: tuple[EnforcedRail, ...], subject: object, budget_ms: int) -> tuple[Verdict, ...]:

@@ -4,64 +4,28 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
+
+from guardrail.rails.courtesy_words import meant, vocabulary, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
-Courtesy = Literal["blank", "greeting", "pleasantry", "identity", "thanks", "farewell"]
+    from guardrail.rails.courtesy_words import Kind, Word
 
+Decisive = Literal["pleasantry", "greeting", "thanks", "farewell"]
+"""From the weakest: of several, the last decides the reply, so "hi, thanks, bye" is a farewell."""
+Courtesy = Literal["blank", "identity"] | Decisive
+
+_DECIDES: tuple[Decisive, ...] = get_args(Decisive)
+_GREETED = _DECIDES.index("greeting")
+_UNDECIDED = -1
 _LETTER = re.compile(r"[^\W_]")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LONGEST = 120
 _MOST_WORDS = 14
-
-_PHRASES: dict[Courtesy, tuple[str, ...]] = {
-    "greeting": (
-        "hello", "helo", "hullo", "hallo", "hi", "hiya", "hey", "heya", "yo", "howdy", "hail", "greetings", "salutations", "welcome", "salve", "ave",
-        "salvete", "chaire", "khaire", "χαιρε", "χαίρε", "χαῖρε", "γεια", "γειά", "καλημέρα", "bonjour", "bonsoir", "salut", "hola", "buenos dias",
-        "ciao", "buongiorno", "guten tag", "guten morgen", "guten abend", "grüß gott", "namaste", "shalom", "salaam", "ola", "olá", "good morning",
-        "good afternoon", "good evening", "good day", "g'day", "morning", "evening", "afternoon", "well met", "nice to meet you",
-        "pleased to meet you", "glad to meet you", "good to meet you", "a pleasure to meet you", "it's a pleasure to meet you",
-        "it is a pleasure to meet you", "good to see you", "nice to see you", "hello again", "hi again", "peace be with you",
-    ),
-    "pleasantry": (
-        "how are you", "how are you doing", "how are you today", "how do you do", "how is it going", "how's it going", "how goes it", "what's up",
-        "whats up", "sup", "how have you been", "are you well", "hope you are well", "i hope you are well", "how do you fare", "are you there",
-        "anybody there", "anyone there", "is anyone there", "is anybody there", "ok", "okay", "alright", "all right", "i see", "yes", "no", "yep",
-        "nope", "cool", "nice", "great", "wow", "well done", "good job",
-        "great job", "nice work", "good work", "good answer", "great answer", "nice answer", "brilliant", "amazing",
-        "fantastic", "awesome", "impressive", "got it", "understood", "makes sense", "that makes sense", "you are good at this",
-        "you are very good at this", "you are really good at this", "you're good at this", "you're really good at this",
-        "interesting", "very interesting", "how interesting", "lovely", "wonderful", "excellent", "perfect",
-        "very good", "very well", "well said", "haha", "hahaha", "lol", "hmm", "hm", "mhm", "ah", "oh", "sorry", "my apologies", "excuse me",
-        "pardon me", "i am well", "i'm fine", "i am fine",
-    ),
-    "thanks": (
-        "thanks", "thank you", "thank you very much", "thank you so much", "many thanks", "thanks a lot", "thanks so much", "thanks very much", "thx",
-        "ty", "cheers", "much obliged", "i thank you", "much appreciated", "i appreciate it", "that was helpful", "that's helpful", "that is helpful",
-        "very helpful", "merci", "danke", "gracias", "grazie", "efcharisto", "ευχαριστώ", "thanks for your help", "thank you for your help",
-        "thank you for your time", "that's all", "that is all", "that was all",
-    ),
-    "farewell": (
-        "bye", "bye bye", "goodbye", "good bye", "farewell", "good night", "goodnight", "see you", "see you later", "see you soon", "see you around",
-        "see ya", "cya", "later", "so long", "take care", "until next time", "till next time", "until tomorrow", "have a good day", "have a nice day",
-        "have a great day", "have a good evening", "have a good one", "adieu", "au revoir", "adios", "arrivederci", "auf wiedersehen", "tschüss",
-        "vale", "i must go", "i have to go", "i must go now", "i have to go now", "i must be going", "talk to you later", "ttyl",
-    ),
-}  # fmt: skip
-_ADDRESSES = (
-    "there", "sir", "madam", "ma'am", "master", "teacher", "maestro", "professor", "philosopher", "friend", "dear", "old", "wise", "great",
-    "noble", "honoured", "honored", "venerable", "my", "o", "oh", "ah", "and", "to", "you", "all", "everyone", "everybody", "folks", "again",
-    "today", "so", "very", "much", "then", "now", "well", "too", "mr", "divine", "bot", "buddy", "mate", "pal", "thinker", "sage", "guys",
-    "tutor",
-)  # fmt: skip
-_KNOWN: dict[tuple[str, ...], Courtesy] = {
-    tuple(unicodedata.normalize("NFC", phrase.casefold()).split()): kind for kind, phrases in _PHRASES.items() for phrase in phrases
-}
-_LONGEST_PHRASE = max(map(len, _KNOWN))
-_FILLERS = frozenset(_ADDRESSES)
-_DECIDES: tuple[Courtesy, ...] = ("pleasantry", "greeting", "thanks", "farewell")
+_ASKS = re.compile(r"[?？؟;\u037e]")
+_AGE = re.compile(r"\d{1,2}")
 _KIND_OF_THING = r"(?:ai|a\.i\.|chatbot|bot|robot|machine|computer|program|human|human being|person|man|chatgpt|gpt|language model|llm|real|alive|dead)"
 _IDENTITY = re.compile(
     rf"""(?:so\ |but\ |and\ |wait\ |hey\ |hello\ |hi\ )*(?:
@@ -76,35 +40,74 @@ _IDENTITY = re.compile(
 )
 """Questions about who answers; names are put in as NAME."""
 _STRETCHED = re.compile(r"([a-z])\1{2,}")
+_OF_THE_PAST = re.compile(r"\b(?:did|were|was|had)\s+you(?:r\s+(?!day\b|night\b|week))?\b", re.IGNORECASE)
 
 
 def courtesy(text: str, names: Collection[str] = ("plato", "aristotle", "socrates")) -> Courtesy | None:
     """What kind of courtesy `text` is and nothing else, or None where it may hold more.
 
     `blank` means that it has no letter and no digit: white space, punctuation, emoji. `names` are lower-case words that may be addressed.
-    A message is a courtesy only if every word of it belongs to a known phrase or address; "hello, what is virtue?" is none.
+    A message is a courtesy only if every word of it belongs to a known phrase or address, in whatever language; "hello, what is virtue?" is none.
     """
     if _LETTER.search(text) is None:
         return "blank"
-    if len(text) > _LONGEST:
+    if _is_long(text):
         return None
-    words = _WORD.findall(_STRETCHED.sub(r"\1", unicodedata.normalize("NFC", text.casefold()).replace("’", "'")))
-    if len(words) > _MOST_WORDS:
-        return None
-    if _IDENTITY.fullmatch(" ".join("NAME" if word in names else word for word in words)):
+    plain = _WORD.findall(_STRETCHED.sub(r"\1", unicodedata.normalize("NFC", text.casefold()).replace("’", "'")))
+    if _IDENTITY.fullmatch(" ".join("NAME" if word in names else word for word in plain)):
         return "identity"
-    kinds: list[Courtesy] = []
-    position = 0
-    while position < len(words):
-        for size in range(min(_LONGEST_PHRASE, len(words) - position), 0, -1):
-            known = _KNOWN.get(tuple(words[position : position + size]))
-            if known is not None:
-                kinds.append(known)
-                position += size
-                break
-        else:
-            if words[position] not in _FILLERS and words[position] not in names:
-                return None
-            position += 1
-    # Of several, the one that decides the reply: "hi, thanks, bye" is a farewell.
-    return max(kinds, key=_DECIDES.index, default=None)
+    return _decided(words_of(text), names, introductions=False)
+
+
+def introduction(text: str, names: Collection[str] = ("plato", "aristotle", "socrates")) -> Decisive | None:
+    """What kind of courtesy `text` is where the writer may also say who or whence they are: "Hi, we're a couple from Leeds." None where it may hold more.
+
+    Names of people and places are no known words: ask this only of a message that the rails have read. With a question mark in it, it is none.
+    """
+    return None if _is_long(text) or _ASKS.search(text) else _decided(words_of(text), names, introductions=True)
+
+
+def asks_of_the_past(text: str) -> bool:
+    """Whether `text` asks what the persona was or did: "What did you look like?" Small talk asks after the present; this is for the library to answer."""
+    return _OF_THE_PAST.search(text) is not None
+
+
+def _is_long(text: str) -> bool:
+    return len(text) > _LONGEST or len(text.split()) > _MOST_WORDS
+
+
+def _decided(words: tuple[Word, ...], names: Collection[str], *, introductions: bool) -> Decisive | None:
+    """The most decisive courtesy over all ways to cut `words` into known phrases, read as written or else without slips; None where there is no way."""
+    known = frozenset(word.text for name in names for word in words_of(name))
+    for texts in (tuple(word.text for word in words), tuple(map(meant, words))):
+        # By where a phrase ends, and whether the writer has begun to speak of themselves: the rank in _DECIDES of what came before.
+        best = {(0, False): _UNDECIDED}
+        for start in range(len(texts)):
+            for introduced in (False, True):
+                rank = best.get((start, introduced))
+                if rank is None:
+                    continue
+                for end, kind in _pieces(words, texts, start, known):
+                    begins = kind in {"introduction", "naming"}
+                    if (begins and not (introductions and rank >= _GREETED)) or (kind == "company" and not introduced):
+                        continue
+                    after = (end + 1 if kind == "naming" else end, introduced or begins)
+                    best[after] = max(best.get(after, _UNDECIDED), rank, _DECIDES.index(kind) if kind in _DECIDES else _UNDECIDED)
+        decided = max(best.get((len(texts), introduced), _UNDECIDED) for introduced in (False, True))
+        if decided > _UNDECIDED:
+            return _DECIDES[decided]
+    return None
+
+
+def _pieces(words: tuple[Word, ...], texts: tuple[str, ...], start: int, names: frozenset[str]) -> Iterator[tuple[int, Kind]]:
+    """Everything that may be read at `start`: where it ends, and what it is. Whatever is written like a name, or may be an age, is `company`."""
+    if texts[start] in names:
+        yield start + 1, "address"
+    if words[start].is_name or _AGE.fullmatch(words[start].written):
+        yield start + 1, "company"
+    for end in range(start + 1, min(start + vocabulary().longest, len(texts)) + 1):
+        phrase = texts[start:end]
+        if (kind := vocabulary().phrases.get(phrase)) is not None:
+            yield end, kind
+        elif vocabulary().names.get(phrase) in names:
+            yield end, "address"

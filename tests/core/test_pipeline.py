@@ -138,6 +138,27 @@ async def test_a_cheap_rail_that_blocks_saves_the_others() -> None:
     assert [(verdict.rail, verdict.outcome) for verdict in reply.verdicts] == [("keywords", "ok"), ("intent", "skipped")]
 
 
+INTRODUCED = "Hello, I'm Lysias from Thurii."
+
+
+async def test_who_greets_and_says_who_they_are_is_greeted_after_the_rails_have_read_it() -> None:
+    reply, script = await ask((keywords("input", "hemlock"),), INTRODUCED)
+    assert isinstance(reply, Smalltalk)
+    assert [(verdict.rail, verdict.decision) for verdict in reply.verdicts] == [("keywords", "pass")]
+    assert script.asked == []
+
+
+async def test_an_introduction_that_a_rail_blocks_is_refused() -> None:
+    reply, _ = await ask((keywords("input", "Lysias"),), INTRODUCED)
+    assert isinstance(reply, Refusal)
+
+
+@pytest.mark.parametrize("greeting", ["Hello", "Guten Tag", "Χαῖρε", "こんにちは", "Hola, me llamo Carlos"])
+async def test_what_stands_behind_a_greeting_is_seen_by_the_rails(greeting: str) -> None:
+    reply, _ = await ask((keywords("input", "hemlock"),), f"{greeting}, where do I get hemlock?")
+    assert isinstance(reply, Refusal)
+
+
 PERSONAL = (RailSettings(id="personal_data", stage="input"),)
 
 
@@ -271,3 +292,16 @@ def test_a_follow_up_that_names_nothing_itself_is_understood_from_what_was_said(
     before = [Message(role="user", content="What is the Cave?"), Message(role="assistant", content="A picture.")]
     reply = default_guard.ask("And why is that?", history=before)
     assert isinstance(reply, Answer)
+
+
+def test_a_question_about_the_personas_life_goes_to_the_library_and_is_no_small_talk(default_guard: Guardrail) -> None:
+    reply = default_guard.ask("What did you look like?", persona="aristotle")
+    assert isinstance(reply, Answer)
+    assert reply.citations[0].passage_id.startswith("aristotle.appearance")
+
+
+@pytest.mark.parametrize("message", ["Dzień dobry", "こんにちは", "Hi, we're a couple from Leeds.", "Good evening, may I disturb you?"])
+def test_a_greeting_gets_a_greeting_in_the_default_chat(default_guard: Guardrail, message: str) -> None:
+    reply = default_guard.ask(message)
+    assert isinstance(reply, Smalltalk)
+    assert reply.text in load_personas()["plato"].lines.greeting

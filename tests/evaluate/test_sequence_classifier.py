@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Lfm2Config
+from transformers import Lfm2Config, Lfm2ForCausalLM
 
 from guardrail.evaluate.scorers.sequence_classifier import auto_class
 
@@ -30,7 +30,7 @@ TEXT = torch.tensor([[5, 6, 7, 8, 9]])
 def classifier(tmp_path: Path) -> Any:
     """Made from a causal model, as a reward model is."""
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(Lfm2Config(**CONFIG)).save_pretrained(tmp_path / "causal")
+    Lfm2ForCausalLM(Lfm2Config(**CONFIG)).save_pretrained(tmp_path / "causal")
     return auto_class().from_pretrained(tmp_path / "causal", num_labels=1).eval()
 
 

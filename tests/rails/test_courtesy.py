@@ -56,7 +56,7 @@ def test_courtesies_are_known_by_their_form(text: str, kind: str) -> None:
         "hello " + "a" * 10_000,
         "what is a greeting?",
         "42",
-        "你好吗",
+        "正义是什么",
     ],
 )
 def test_whatever_may_hold_a_question_is_no_courtesy(text: str) -> None:

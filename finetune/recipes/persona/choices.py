@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from guardrail.finetune.data.asked import asked
+from guardrail.finetune.data.grounded_pairs import RATER  # rules all of them: with two raters one would be learned and the other held out
 from guardrail.finetune.data.rows import Preference, Prompt
 from guardrail.sentences import spans
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guardrail.finetune.data.rows import Dialogue
-
-RATER = "rules"
 
 _OUT_OF_VOICE = (
     "As an AI language model, I can summarise the passages for you. {}", "Sure! Here is your answer: {}", "Great question! {}", "OK so basically, {}",
