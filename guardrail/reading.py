@@ -11,7 +11,7 @@ from guardrail.enforcement import enforced
 from guardrail.errors import RailError
 from guardrail.normal import joined, normalise, readings
 from guardrail.protocols import Screening
-from guardrail.rails.courtesy import courtesy, introduction
+from guardrail.rails.courtesy import behind_greeting, courtesy, introduction
 from guardrail.rails.limits import check_request
 from guardrail.types import Intent, Verdict
 
@@ -82,6 +82,9 @@ class Reader:
         cheap = tuple(rail for rail in rails if "encoding" not in rail.rail.needs)
         costly = tuple(rail for rail in rails if "encoding" in rail.rail.needs)
         views = [shown, *hidden]
+        begins = behind_greeting(shown.text, self.names)
+        if begins:  # to the heads a message that begins with a greeting is above all a greeting
+            views.append(shown.part(begins, len(shown.text)))
         verdicts = await self._judged(cheap, request, [(view, None) for view in views], place)
         if not every and any(verdict.decision == "block" and enforced(verdict) for verdict in verdicts):
             return Reading(said=said, text=shown.text, verdicts=(*verdicts, *map(_skipped, costly)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
 from guardrail.rails.courtesy_words import meant, vocabulary, words_of
@@ -24,6 +25,8 @@ _LETTER = re.compile(r"[^\W_]")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LONGEST = 120
 _MOST_WORDS = 14
+_MOST_GREETING = 6
+"""Words of a greeting that something else stands behind."""
 _ASKS = re.compile(r"[?？؟;\u037e]")
 _AGE = re.compile(r"\d{1,2}")
 _KIND_OF_THING = r"(?:ai|a\.i\.|chatbot|bot|robot|machine|computer|program|human|human being|person|man|chatgpt|gpt|language model|llm|real|alive|dead)"
@@ -65,6 +68,13 @@ def introduction(text: str, names: Collection[str] = ("plato", "aristotle", "soc
     Names of people and places are no known words: ask this only of a message that the rails have read. With a question mark in it, it is none.
     """
     return None if _is_long(text) or _ASKS.search(text) else _decided(words_of(text), names, introductions=True)
+
+
+def behind_greeting(text: str, names: Collection[str] = ("plato", "aristotle", "socrates")) -> int:
+    """Where `text` goes on behind the greeting that it begins with, 6 in "Hello I am in pain"; 0 where it begins with none."""
+    words = list(islice(re.finditer(r"\S+", text), _MOST_GREETING + 1))
+    begins = (after.start() for word, after in reversed(list(pairwise(words))) if courtesy(text[: word.end()], names) == "greeting")
+    return next(begins, 0)
 
 
 def asks_of_the_past(text: str) -> bool:

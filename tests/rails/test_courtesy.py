@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrail.rails.courtesy import courtesy
+from guardrail.rails.courtesy import behind_greeting, courtesy
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,18 @@ def test_a_question_about_who_answers_is_told_by_its_form(text: str) -> None:
 )
 def test_a_question_that_asks_more_is_no_courtesy(text: str) -> None:
     assert courtesy(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("Hello, I am in pain", "I am in pain"),
+        ("good morning plato what is love", "what is love"),
+        ("What is a greeting?", ""),
+        ("hi", ""),
+        ("", ""),
+    ],
+)
+def test_what_stands_behind_a_greeting_is_found(text: str, rest: str) -> None:
+    begins = behind_greeting(text)
+    assert (text[begins:] if begins else "") == rest
