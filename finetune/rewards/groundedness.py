@@ -15,6 +15,7 @@ from guardrail.finetune.data.rows import turns
 from guardrail.index.encoder import MiniLM
 from guardrail.protocols import Claim
 from guardrail.rails.grounding import GroundingRail
+from guardrail.repetition import Shown
 from guardrail.sentences import MARKER, spans
 from guardrail.types import Evidence, Hit, Message, Passage, Question, Request
 
@@ -31,7 +32,8 @@ class Groundedness:
     """The mean support of a reply's sentences by the prompt's passages, 0 to 1; a sentence that breaks a hard rule (a number or a name of its own) has 0.
 
     Sentences that state nothing do not count, so that a reply gains nothing by being made of them: one that states nothing has 0, as has every reply to
-    a prompt without passages. Where the prompt is known to have no answer, a reply that says so has 1 and every other one 0.
+    a prompt without passages. A sentence that repeats an earlier one has 0, for the server would not show it. Where the prompt is known to have no answer, a
+    reply that says so has 1 and every other one 0.
     """
 
     def __init__(self, encoder: Encoder | None = None) -> None:
@@ -46,11 +48,11 @@ class Groundedness:
         return 1.0 - self._rail.threshold
 
     def __call__(self, prompts: Sequence[Prompt], replies: Sequence[str]) -> NDArray[np.float64]:
-        answered = zip(prompts, replies, self.supports(prompts, replies), strict=True)
+        answered = zip(prompts, replies, self.supports(prompts, replies, once=True), strict=True)
         return np.array([_mean(found) if prompt.answerable else float(declines(reply)) for prompt, reply, found in answered])
 
-    def supports(self, prompts: Sequence[Prompt], replies: Sequence[str]) -> list[list[float]]:
-        """For each reply the support of every sentence that states something, 0 to 1."""
+    def supports(self, prompts: Sequence[Prompt], replies: Sequence[str], *, once: bool = False) -> list[list[float]]:
+        """For each reply the support of every sentence that states something, 0 to 1; with `once` that of a sentence that repeats an earlier one is 0."""
         claims: list[tuple[int, str]] = []
         for number, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
             if prompt.passages:
@@ -59,9 +61,12 @@ class Groundedness:
         evidence = {number: self._evidence(prompts[number]) for number, _ in claims}
         judged = [Claim(evidence=evidence[number], text=text, encoding=encoding) for (number, text), encoding in zip(claims, encodings, strict=True)]
         found: list[list[float]] = [[] for _ in replies]
-        for (number, _), judgement in zip(claims, asyncio.run(self._judged(judged)), strict=True):
+        shown = [Shown() for _ in replies]
+        for (number, text), judgement in zip(claims, asyncio.run(self._judged(judged)), strict=True):
             if judgement.sentence.passage is not None or judgement.verdict.decision != "pass":  # else it passes because it states nothing
-                found[number].append(1.0 - (judgement.verdict.score or 0.0))
+                repeats = once and shown[number].hold(text)
+                found[number].append(0.0 if repeats else 1.0 - judgement.verdict.score)
+                shown[number].add(text)
         return found
 
     async def _judged(self, claims: Sequence[Claim]) -> list[Judgement]:

@@ -103,6 +103,14 @@ def test_where_there_is_no_answer_groundedness_is_the_admission() -> None:
     assert Groundedness()([unanswerable] * 3, replies).tolist() == [1.0, 0.0, 0.0]
 
 
+def test_a_sentence_that_is_said_twice_is_worth_nothing_the_second_time() -> None:
+    said = "Behind them a fire burns, and they take the shadows on the wall for the things themselves. [1]"
+    once, twice = Groundedness()([WITH_PASSAGE] * 2, [said, f"{said} {said}"])
+    assert twice == pytest.approx(once / 2)
+    alone, again = Groundedness().supports([WITH_PASSAGE] * 2, [said, f"{said} {said}"])
+    assert again == pytest.approx([alone[0], alone[0]], abs=1e-3)
+
+
 def test_groundedness_is_the_mean_over_the_sentences() -> None:
     term = Groundedness()
     good, bad = "Behind them a fire burns.", "The best cheese is made from the milk of mountain goats."
