@@ -25,7 +25,8 @@ class Copying:
     """A constraint of the transformers generator: `nats` more for each token that goes on in a sentence of the passages as the reply has begun it.
 
     Two tokens or more of the reply must stand in a sentence that the prompt shows; the longest run decides. Behind the last token of a sentence nothing is
-    added, unless a marker stands there in the prompt, which is copied along; there a sentence that was said has as many nats less to begin anew. Thread-safe.
+    added, unless a marker stands there in the prompt, which is copied along; there a sentence that was said has three times as many nats less to
+    begin anew. Thread-safe.
     """
 
     def __init__(self, nats: float) -> None:

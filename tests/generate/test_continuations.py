@@ -74,7 +74,7 @@ def test_within_a_sentence_nothing_is_held_back() -> None:
     assert found.again([1, 2, 3]) == (1,)
     assert found.again([1, 2, 3, 4]) == ()
     assert found.bias([1, 2, 3, 4, 5], 2.0) == {6: 2.0}
-    assert found.bias([1, 2, 3], 2.0) == {1: -2.0}
+    assert found.bias([1, 2, 3], 2.0) == {1: -6.0}
     assert found.bias([1, 2, 3, 1, 2], 2.0) == {3: -2.0}
 
 

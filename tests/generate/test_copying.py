@@ -109,7 +109,7 @@ def test_behind_a_sentence_only_a_marker_gains(tokenizer: Any, marker: str, gain
 
 
 def test_behind_the_marker_only_the_sentence_that_was_said_loses(tokenizer: Any) -> None:
-    assert added(tokenizer, prompt(), f"{SENTENCE} [1]") == {SENTENCE.split(maxsplit=1)[0]: -3.0}
+    assert added(tokenizer, prompt(), f"{SENTENCE} [1]") == {SENTENCE.split(maxsplit=1)[0]: -9.0}
 
 
 def test_the_end_of_the_prompt_is_no_beginning_of_a_copy(tokenizer: Any) -> None:
