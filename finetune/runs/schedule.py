@@ -14,7 +14,7 @@ from guardrail.errors import ConfigurationError
 from guardrail.finetune.recipe import PromoteSettings
 from guardrail.finetune.references import references, replaced
 from guardrail.finetune.runs import fingerprint
-from guardrail.finetune.runs.manifest import STAGES, altered, read_order
+from guardrail.finetune.runs.manifest import ORDER, STAGES, altered, read_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,8 @@ class Scheduler:
         if entry.key != key:
             return Decision(action="run", reason=self._change(stage, entry, inputs), key=key, inputs=inputs)
         if entry.status != "done":
+            if not (self._folder / STAGES / stage / ORDER).is_file():
+                return Decision(action="run", reason="its folder is gone", key=key, inputs=inputs)
             state = {"failed": "it failed", "interrupted": "it was interrupted", "running": "it was cut off"}[entry.status]
             return Decision(action="continue", reason=state, key=key, inputs=inputs)
         gone = next((output.path for output in entry.outputs.values() if altered(self._folder / STAGES / stage, output)), None)

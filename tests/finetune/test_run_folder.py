@@ -149,6 +149,18 @@ def test_a_stage_that_fails_ends_the_run_in_one_sentence_and_goes_on_when_it_is_
     assert (outcome.status, outcome.ran, outcome.skipped) == ("done", ("two", "three"), ("one",))
 
 
+def test_a_stage_whose_folder_was_deleted_after_it_failed_runs_anew(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    broken = CHAIN.replace("two: {kind: control, model: one}", "two: {kind: control, model: empty}")
+    go(folder, broken)
+    (stage,) = folder.rglob("stages/two")
+    shutil.rmtree(stage)
+    for path in (folder / "tiny").iterdir():
+        shutil.copy(path, folder / "empty")
+    outcome, _ = go(folder, broken)
+    assert (outcome.status, outcome.ran) == ("done", ("two", "three"))
+
+
 class Killed(BaseException):
     """What is raised here is never caught there."""
 
