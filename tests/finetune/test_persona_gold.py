@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from guardrail.finetune.data.rows import Dialogue, Prompt, Turn
-from guardrail.finetune.recipes.persona.choices import choices
+from guardrail.finetune.recipes.persona.choices import admissions, choices
 from guardrail.finetune.recipes.persona.copying_tasks import NOTHING
 from guardrail.finetune.recipes.persona.gold import faithful, gold
 
@@ -68,3 +69,13 @@ def test_every_reply_is_preferred_to_a_spoilt_one_under_the_prompt_that_the_serv
     assert all(one.rejected != one.chosen for one in found)
     assert all(not isinstance(one.prompt, str) and one.prompt[0] == Turn(role="system", content="Plato") for one in found)
     assert found[0].strength == 4
+
+
+def test_the_question_decides_whether_an_answer_or_an_admission_is_preferred() -> None:
+    shown = row("grounded", f"{FIRST} {SECOND}", 1)
+    shown = replace(shown, passages=PASSAGES[:1], works=("Republic",))
+    silent, bare = replace(shown, id="n", messages=(shown.messages[0], Turn(role="assistant", content=NOTHING[0]))), row("unanswered", NOTHING[0], 2)
+    answer, admission = admissions([shown], [silent, bare])
+    assert (answer.chosen, admission.chosen) == (f"{FIRST} {SECOND}", NOTHING[0])
+    assert answer.rejected in NOTHING
+    assert worth(admission.rejected) == 1.0

@@ -84,7 +84,6 @@ def write(data: Path, folder: Path, *, every: int = 1) -> None:
 def _demonstrate(shelf: Shelf, library: Sequence[Paragraph], folder: Path, *, every: int) -> set[str]:
     """The demonstrations, and the questions that no demonstration answers; gives the latter in their plain form (see `_asked`)."""
     talks = demonstrations.by_hand(shelf, {paragraph.id: paragraph for paragraph in library}, every=every)
-    rows.write(folder / "choices.jsonl", choices.choices(talks))
     spoken = [row for kind in sorted(talks) for row in talks[kind]]
     random.Random(_SEED).shuffle(spoken)
     _write(folder / "dialogues", *_parted(spoken, [row.id.split(":")[0] for row in spoken]))
@@ -97,6 +96,8 @@ def _demonstrate(shelf: Shelf, library: Sequence[Paragraph], folder: Path, *, ev
     admitted = [*silent[::3], *demonstrations.strange(answered[::_STRANGE])]
     random.Random(_SEED).shuffle(admitted)
     _write(folder / "admissions", *_parted(admitted, [""] * len(admitted)))
+    doubtful = [*silent[::3], *demonstrations.strange(answered[:: _STRANGE * 3])]
+    rows.write(folder / "choices.jsonl", [*choices.choices(talks), *choices.admissions(random.Random(_SEED).sample(answered, len(doubtful)), doubtful)])
     told, measured = visitors[1::3], visitors[2::3]
     found = [*map(_prompt, told), *map(_unanswerable, [*silent[1::3], *demonstrations.strange(told[::2])])]
     random.Random(_SEED).shuffle(found)

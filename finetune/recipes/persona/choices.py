@@ -1,4 +1,6 @@
-"""Choices between two replies: in voice or not, brief or rambling, kind or preachy. The better one was written by hand, the worse one is it, spoilt."""
+"""Choices between two replies: in voice or not, brief or rambling, kind or preachy, where the better one was written by hand and the worse one is it, spoilt;
+and an answer or an admission, where the question decides which is the better one.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING
 from guardrail.finetune.data.asked import asked
 from guardrail.finetune.data.grounded_pairs import RATER  # rules all of them: with two raters one would be learned and the other held out
 from guardrail.finetune.data.rows import Preference, Prompt
+from guardrail.finetune.recipes.persona.copying_tasks import NOTHING, Excerpt, answer
 from guardrail.sentences import spans
 
 if TYPE_CHECKING:
@@ -49,6 +52,25 @@ def choices(dialogues: Mapping[str, Sequence[Dialogue]]) -> list[Preference]:
             worse, strength = _worse(last.content, kind, number, chance)
             found.append(Preference(id=f"choice:{row.id}", prompt=prompt, chosen=last.content, rejected=worse, strength=strength, rater=RATER))
     return found
+
+
+def admissions(answered: Sequence[Dialogue], admitted: Sequence[Dialogue]) -> list[Preference]:
+    """An answer rather than an admission to each question that is answered, and the other way round to each that is not, where passages are shown for it."""
+    chance = random.Random("admissions")
+    found = [_choice(row, chance.choice(NOTHING), f"answer:{row.id}") for row in answered]
+    return found + [_choice(row, _recited(row, chance), f"admission:{row.id}") for row in admitted if row.passages]
+
+
+def _choice(row: Dialogue, worse: str, name: str) -> Preference:
+    *before, last = row.messages
+    prompt = asked(Prompt(prompt=tuple(before), passages=row.passages, works=row.works, persona=row.persona, template=row.template))
+    return Preference(id=name, prompt=prompt, chosen=last.content, rejected=worse, strength=3, rater=RATER)
+
+
+def _recited(row: Dialogue, chance: random.Random) -> str:
+    """What an answer would be that says whatever is shown."""
+    works = row.works or ("",) * len(row.passages)
+    return answer([Excerpt(work=work, sentences=tuple(text[a:b] for a, b in spans(text))) for work, text in zip(works, row.passages, strict=True)], chance)
 
 
 def _worse(reply: str, kind: str, number: int, chance: random.Random) -> tuple[str, int]:
