@@ -54,7 +54,7 @@ class Guardrail:
 
     def __init__(self, settings: Settings, *, generator: Generator | None = None, source: Path | None = None) -> None:
         """`generator` takes the place of the configured one; `source` is the file that `reload` reads. Raises ConfigurationError."""
-        self._deployed = Deployment.of(settings)
+        self._deployed = Deployment.of(settings, given=generator is not None)
         self._source = source
         self._generator = generator
         self._pool = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="guardrail")
@@ -128,7 +128,7 @@ class Guardrail:
         restart.
         """
         settings = settings or settings_module.load(self._source)
-        deployed = Deployment.of(settings)
+        deployed = Deployment.of(settings, given=self._generator is not None)
         await self._take_turn()
         try:
             before = self._deployed

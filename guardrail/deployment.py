@@ -40,15 +40,17 @@ class Deployment:
     """What took its place."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Deployment:
-        """Raises ConfigurationError for everything that can be told without loading a model."""
+    def of(cls, settings: Settings, *, given: bool = False) -> Deployment:
+        """`given` says that another generator takes the place of the configured one. Raises ConfigurationError for everything that can be told without
+        loading a model.
+        """
         catalogue.check(settings)
         load_help_lines().check(settings.help.country)
         personas = parts.choose_personas(settings)
         for name in settings.personas.unsupported:
             if name not in personas:
                 raise ConfigurationError(f"personas.unsupported: there is no persona '{name}'; the personas are: {', '.join(sorted(personas))}.")
-        template, dialogue = parts.choose_template(settings), parts.choose_dialogue_template(settings)
+        template, dialogue = parts.choose_template(settings, given=given), parts.choose_dialogue_template(settings, given=given)
         identity = [_public(settings), *sorted(persona.hash for persona in personas.values()), template.reference, dialogue.reference]
         return cls(
             settings=settings,

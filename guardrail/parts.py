@@ -156,14 +156,14 @@ def choose_personas(settings: Settings) -> dict[str, Persona]:
     return {name: known[name] for name in offered}
 
 
-def choose_template(settings: Settings) -> Template:
-    """The system template that the generator is asked with.
+def choose_template(settings: Settings, *, given: bool = False) -> Template:
+    """The system template that the generator is asked with; `given` says that it is not the one of the settings.
 
     The persona model has its own in the place of `grounded`, and where there is no library `open` takes it.
     """
     templates = load_templates()
     name = settings.generator.template
-    if name == "grounded" and settings.generator.kind == "persona":
+    if name == "grounded" and settings.generator.kind == "persona" and not given:
         name = shipped.TEMPLATE
     elif name == "grounded" and not _has_library(settings):
         name = "open"
@@ -172,10 +172,10 @@ def choose_template(settings: Settings) -> Template:
     return templates[name]
 
 
-def choose_dialogue_template(settings: Settings) -> Template:
+def choose_dialogue_template(settings: Settings, *, given: bool = False) -> Template:
     """The one for a turn that answers another persona. Where there is no library, or the model has a template of its own, the one of every turn has to do."""
     usual = _has_library(settings) and settings.generator.template == "grounded"
-    return load_templates()["dialogue"] if usual else choose_template(settings)
+    return load_templates()["dialogue"] if usual else choose_template(settings, given=given)
 
 
 def _has_library(settings: Settings) -> bool:

@@ -54,7 +54,7 @@ class AdapterSettings:
 class GeneratorSettings:
     """Who writes the draft."""
 
-    kind: Literal["persona", "quotation", "numpy", "transformers", "openai"] = "quotation"
+    kind: Literal["persona", "quotation", "numpy", "transformers", "openai"] = "persona"
     """persona: the small model that we ship. quotation: sentences of the passages. numpy: an Lfm2 model in this process, without torch. transformers: any
     model, with torch. openai: a server."""
     model: str | None = None

@@ -19,7 +19,7 @@ def test_the_four_causes_are_answered_with_citations_into_the_right_works(run: R
     assert (result.exit_code, result.stderr) == (0, "")
     (reply,) = objects(result)
     assert {"reply", "text", "persona", "citations", "verdicts", "generator", "timings_ms"} <= set(reply)
-    assert (reply["reply"], reply["persona"], reply["generator"]) == ("answer", "aristotle", "quotation")
+    assert (reply["reply"], reply["persona"], reply["generator"]) == ("answer", "aristotle", "persona")
     assert reply["citations"][0]["work"] in {"Physics", "Metaphysics"}
     for citation in reply["citations"]:
         assert citation["marker"] in reply["text"]

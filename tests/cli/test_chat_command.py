@@ -83,7 +83,7 @@ def test_sources_and_why_explain_the_last_reply(run: Run) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert "  [1] Physics II 3" in result.stdout
     assert "as a statue is made of bronze" in result.stdout
-    assert "answer, written by quotation" in result.stdout
+    assert "answer, written by persona" in result.stdout
     assert "sentence 1: support 1.00 from aristotle.four-causes" in result.stdout
     assert "retrieval answerable" in result.stdout
     assert " ms" in result.stdout

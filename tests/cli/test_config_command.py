@@ -136,7 +136,7 @@ def test_explain_gives_the_thresholds_and_decisions_that_the_rails_really_have(r
 def test_explain_gives_cards_and_template_with_version_and_hash(run: Run) -> None:
     explanation = explained(run)
     words = [*explanation["personas"], explanation["template"]]
-    assert [word["id"] for word in words] == ["plato", "aristotle", "grounded"]
+    assert [word["id"] for word in words] == ["plato", "aristotle", "brief"]
     assert all(word["version"] >= 1 and len(word["hash"]) == 64 for word in words)
 
 
@@ -166,7 +166,7 @@ def test_the_text_of_explain_names_rails_words_and_values(run: Run, file: Path) 
     text = run("config", "explain", file).stdout
     assert re.search(r"  3 +output +grounding +enforce +0\.6 +drop", text)
     assert re.search(r"  intent +input +the configuration does not name it", text)
-    assert "template  grounded   version 1" in text
+    assert re.search(r"  template +brief +version 2", text)
     assert re.search(rf"rails\[0\]\.threshold +0\.6 +{re.escape(str(file))}:1\n", text)
 
 

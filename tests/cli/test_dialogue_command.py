@@ -21,7 +21,7 @@ def test_each_turn_is_one_line_of_json(run: Run) -> None:
     turns = objects(result)
     assert (result.exit_code, result.stderr) == (0, "")
     assert [(turn["turn"], turn["persona"], turn["reply"], turn["generator"]) for turn in turns] == [
-        (1, "plato", "answer", "quotation"),
+        (1, "plato", "answer", "persona"),
         (2, "aristotle", "answer", "quotation"),
         (3, "plato", "answer", "quotation"),
     ]

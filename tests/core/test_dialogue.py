@@ -132,8 +132,12 @@ def test_what_a_turn_takes_up_is_a_sentence_of_the_turn_before_and_is_quoted(tur
             assert f'"{turn.heard.statement}"' in turn.reply.text
 
 
-def test_a_name_that_the_answerers_books_do_not_hold_keeps_no_statement_from_being_taken_up(default_guard: Guardrail) -> None:
-    first, second = talk(default_guard, "pleasure", turns=2)
+def test_a_name_that_the_answerers_books_do_not_hold_keeps_no_statement_from_being_taken_up() -> None:
+    guard = Guardrail(Settings(generator=GeneratorSettings(kind="quotation")))
+    try:
+        first, second = talk(guard, "pleasure", turns=2)
+    finally:
+        guard.close()
     assert second.heard is not None
     assert "Callicles" in second.heard.statement
     assert second.heard.statement in first.reply.text

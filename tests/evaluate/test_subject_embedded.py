@@ -66,12 +66,12 @@ def test_it_is_a_subject_and_tells_no_likelihood(subject: EmbeddedSubject) -> No
     kept: Subject = subject
     assert not isinstance(kept, Likelihood)
     assert subject.personas == ("plato", "aristotle")
-    assert subject.name == "quotation behind rails"
+    assert subject.name == "persona behind rails"
 
 
 async def test_an_answer_comes_with_its_kind_its_sources_and_its_writer(subject: EmbeddedSubject) -> None:
     said = await subject.reply(said_to("What is the allegory of the cave?"))
-    assert (said.kind, said.finish, said.generator, said.error) == ("answer", "stop", "quotation", None)
+    assert (said.kind, said.finish, said.generator, said.error) == ("answer", "stop", "persona", None)
     assert said.passages
     assert len(set(said.passages)) == len(said.passages)
     assert said.seconds > 0
@@ -123,7 +123,7 @@ async def test_without_rails_it_answers_what_they_refuse(subject: EmbeddedSubjec
         assert (await subject.reply(said_to(ATTACK))).kind == "refusal"
         assert (await bare.reply(said_to(ATTACK))).kind == "answer"
         assert bare.rails == ()
-        assert bare.name == "quotation without rails"
+        assert bare.name == "persona without rails"
     finally:
         await bare.aclose()
 
@@ -185,7 +185,7 @@ async def test_a_library_has_a_name_and_a_fingerprint_of_its_own(subject: Embedd
         await made.aclose()
     assert len({subject.fingerprint, one.fingerprint, other.fingerprint}) == 3
     assert one.fingerprint == same.fingerprint
-    assert one.name.startswith("quotation behind rails over 1 texts")
+    assert one.name.startswith("persona behind rails over 1 texts")
 
 
 async def test_a_folder_that_cannot_be_made_is_a_library_error(subject: EmbeddedSubject, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardrail import Guardrail
 from guardrail.errors import ConfigurationError, GeneratorError
 from guardrail.evaluate.datasets.truthfulqa import Question
 from guardrail.evaluate.row import Row
@@ -23,6 +24,7 @@ from guardrail.evaluate.suites.truthful import matching
 from guardrail.evaluate.suites.truthful.abstention import Abstention
 from guardrail.evaluate.suites.truthful.generation import Generation
 from guardrail.evaluate.suites.truthful.multiple_choice import MultipleChoice, mc1, mc2, picked, shuffled
+from guardrail.settings import GeneratorSettings, Settings
 from tests.evaluate.benched import bench, figures, rows, values
 from tests.evaluate.reciters import Speaker
 from tests.tiny_model import make_tiny_model
@@ -30,7 +32,6 @@ from tests.tiny_model import make_tiny_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from guardrail import Guardrail
     from guardrail.evaluate.subject import Continuation
 
 SPIDER = {
@@ -278,9 +279,10 @@ def test_over_a_library_of_half_of_the_paragraphs_the_other_half_cannot_be_answe
     assert [case.answerable for case in cases].count(True) == [case.answerable for case in cases].count(False) == 2
 
 
-def test_a_deployment_answers_from_that_library_and_turns_down_what_it_lacks(tmp_path: Path, default_guard: Guardrail) -> None:
-    on = bench(tmp_path / "run", EmbeddedSubject(default_guard), data=xquad(tmp_path / "data"))
-    found = rows(Abstention(), on)
+def test_a_deployment_answers_from_that_library_and_turns_down_what_it_lacks(tmp_path: Path) -> None:
+    guard = Guardrail(Settings(generator=GeneratorSettings(kind="quotation")))
+    found = rows(Abstention(), bench(tmp_path / "run", EmbeddedSubject(guard), data=xquad(tmp_path / "data")))
+    guard.close()
     assert {row.labels["asked"] for row in found} == {"of a library"}
     assert values(Abstention(), found) == {"f1": 1, "precision": 1, "recall": 1, "answered": 1, "right": 1}
 

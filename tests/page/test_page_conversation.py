@@ -114,7 +114,7 @@ def test_why_shows_every_rail_with_score_the_support_the_times_and_the_configura
     assert why.locator(".times dd").count() == 5
     expect(why.locator(".times dd").last).to_contain_text(re.compile(r"\d m?s"))
     expect(why.locator(".facts")).to_contain_text(said["config_hash"])
-    expect(why.locator(".facts")).to_contain_text("quotation")
+    expect(why.locator(".facts")).to_contain_text("persona")
 
 
 def test_an_abstention_is_labelled_and_quieter_than_an_answer(answered: Visit) -> None:
