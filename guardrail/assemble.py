@@ -65,7 +65,7 @@ class Guardrail:
 
     @classmethod
     def default(cls) -> Guardrail:
-        """The embedded default: the built-in library, quotation, every default rail; no file, no network."""
+        """The embedded default: the built-in library, the model that we ship, every default rail; no file, no network."""
         return cls(settings_module.load(None))
 
     @classmethod

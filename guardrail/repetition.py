@@ -15,6 +15,8 @@ RUN = 8
 
 WHOLE = 4
 """Fewest words of a sentence that is not shown again in a reply."""
+_SLIGHT = frozenset("a an the i me my mine he him his she her hers it its we us our ours you your yours they them their theirs this that these those".split())
+"""With other pronouns a sentence says what has been said: "my teacher" for "his teacher" is how a persona spoils a copy."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -68,14 +70,14 @@ class Shown:
         self._texts.append(_line(sentence))
 
     def hold(self, sentence: str) -> bool:
-        """Whether the words of `sentence`, `WHOLE` at least, stand in one of them, in a row. Case, punctuation and markers make no difference."""
+        """Whether the words of `sentence`, `WHOLE` at least, stand in one of them, in a row. Case, marks, articles and pronouns do not matter."""
         line = _line(sentence)
         return line.count(" ") > WHOLE and any(line in text for text in self._texts)
 
 
 def _line(text: str) -> str:
-    """The words between blanks."""
-    return f" {' '.join(_words(text))} "
+    """The words that count, between blanks."""
+    return f" {' '.join(word for word in _words(text) if word not in _SLIGHT)} "
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "persona"
-"""config.json, model.safetensors, tokenizer and chat template, with the model card; made by the stages `base`, `sft` and `dpo` of `finetune/recipes/persona.yaml`."""
+"""config.json, model.safetensors, tokenizer, chat template and model card; made by the stages `base`, `sft` and `dpo` of `finetune/recipes/persona.yaml`."""
 NAME = "persona"
 """As it stands in a reply's `generator`."""
 TEMPLATE = "brief"
