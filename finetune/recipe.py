@@ -299,7 +299,7 @@ class PromoteSettings:
     """The system template that it is served with: the one that it was trained on."""
     generator: Literal["transformers", "numpy"] = "transformers"
     """What decodes it; numpy: an Lfm2, without torch."""
-    copying: Annotated[float, Meta(ge=0, le=20)] = 0.0
+    copying: Weight = 0.0
     """Nats by which it leans, when it is served, towards what it is shown."""
     gates: tuple[GateSettings, ...]
 

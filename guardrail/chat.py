@@ -25,6 +25,7 @@ from guardrail.rails.courtesy import asks_of_the_past
 from guardrail.rails.limits import plain
 from guardrail.reading import Reader, check_all
 from guardrail.refusal import refused_for
+from guardrail.settings import TEMPERATURE
 from guardrail.types import Abstention, Answer, Delta, Draft, Evidence, Question, Refusal, Sampling, Smalltalk, Timings
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Parts:
     """What of the evidence a template with `excerpts` shows; None: all of it."""
     converses: bool = True
     """Whether the generator also writes the turns that answer another persona; else the fallback does, since that was no part of its training."""
+    temperature: float = TEMPERATURE
+    """Of the generator's sampling, where the request does not say."""
 
     @property
     def rails(self) -> tuple[EnforcedRail | EnforcedJudge, ...]:
@@ -324,7 +327,7 @@ class Chat:
     def _sampling(self, asked: Sampling) -> Sampling:
         chosen = self.settings.generator
         return Sampling(
-            temperature=chosen.temperature if asked.temperature is None else asked.temperature,
+            temperature=self.parts.temperature if asked.temperature is None else asked.temperature,
             top_p=chosen.top_p if asked.top_p is None else asked.top_p,
             max_tokens=chosen.max_tokens if asked.max_tokens is None else min(asked.max_tokens, chosen.max_tokens),
             stop=asked.stop,

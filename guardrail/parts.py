@@ -15,6 +15,7 @@ from guardrail.generate.quotation import Quotation
 from guardrail.prompts import load_help_lines, load_personas, load_templates
 from guardrail.rails.intent import IntentHead
 from guardrail.rails.prompt_leak import new_canary
+from guardrail.settings import TEMPERATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +107,7 @@ def load(
         canary=canary,
         narrowed=quotation.relevance.narrowed if quotation else None,
         converses=given or settings.generator.kind != "persona",
+        temperature=_temperature(settings.generator, given=given),
     )
 
 
@@ -170,6 +172,12 @@ def choose_template(settings: Settings, *, given: bool = False) -> Template:
     if name not in templates:
         raise ConfigurationError(f"generator.template: there is no template '{name}'; the templates are: {', '.join(sorted(templates))}.")
     return templates[name]
+
+
+def _temperature(chosen: GeneratorSettings, *, given: bool) -> float:
+    if chosen.temperature is not None:
+        return chosen.temperature
+    return shipped.TEMPERATURE if chosen.kind == "persona" and not given else TEMPERATURE
 
 
 def choose_dialogue_template(settings: Settings, *, given: bool = False) -> Template:

@@ -50,6 +50,10 @@ class AdapterSettings:
     weight: float = 1.0
 
 
+TEMPERATURE = 0.3
+"""Of a generator's sampling, where neither the settings nor the request say."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSettings:
     """Who writes the draft."""
@@ -68,7 +72,8 @@ class GeneratorSettings:
     quantize: Literal["none", "4bit"] = "none"
     template: str = "grounded"
     """Which system template of `prompts/templates` it is asked with."""
-    temperature: Annotated[float, Meta(ge=0, le=2)] = 0.3
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    """None: 0 for persona, which is to copy, and 0.3 for all others, unless the request says."""
     top_p: Share = 0.95
     max_tokens: Positive = 400
     timeout_seconds: Seconds = 60.0

@@ -10,5 +10,7 @@ NAME = "persona"
 """As it stands in a reply's `generator`."""
 TEMPLATE = "brief"
 """The system template that it was trained on."""
+TEMPERATURE = 0.0
+"""Of its sampling, where nobody asks for another: a copy has nothing to choose."""
 COPYING = 4.0
 """Nats by which it leans towards the sentences it is shown."""

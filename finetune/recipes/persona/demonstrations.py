@@ -112,10 +112,11 @@ def not_found(shelf: Shelf, *, every: int = 1) -> list[Dialogue]:
 def strange(answered: Sequence[Dialogue]) -> list[Dialogue]:
     """The same questions with nothing to answer them by, and the persona's admission: half with what was found for another question, half with nothing."""
     chance = random.Random("strange")
+    own = {persona: [row for row in answered if row.persona == persona] for persona in PERSONAS}
+    others = {row.id: rows[(place + len(rows) // 2) % len(rows)] for rows in own.values() for place, row in enumerate(rows)}
     found = []
     for number, row in enumerate(answered):
-        own = [one for one in answered if one.persona == row.persona]
-        other = own[(number + len(own) // 2) % len(own)]
+        other = others[row.id]
         found.append(
             msgspec.structs.replace(
                 row,

@@ -15,7 +15,7 @@ from guardrail.generate.transformers import TransformersGenerator
 from guardrail.prompts import load_personas
 from guardrail.protocols import Prompt
 from guardrail.relevance import Relevance
-from guardrail.settings import GeneratorSettings, PersonaSettings
+from guardrail.settings import TEMPERATURE, GeneratorSettings, PersonaSettings
 from guardrail.types import Message
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class CheckpointSubject:
             model=str(folder),
             adapters=asked.adapters,
             quantize=asked.quantize,
-            temperature=asked.temperature,
+            temperature=TEMPERATURE if asked.temperature is None else asked.temperature,
             top_p=asked.top_p,
             max_tokens=asked.max_tokens,
             batch=asked.batch,
