@@ -23,6 +23,8 @@ from guardrail.masking import mask, restored
 from guardrail.protocols import Clearing, Prompt, Query
 from guardrail.rails.courtesy import asks_of_the_past
 from guardrail.rails.limits import plain
+from guardrail.rails.salutation import salutation
+from guardrail.rails.sentiment import DISTRESS, SentimentRail
 from guardrail.reading import Reader, check_all
 from guardrail.refusal import refused_for
 from guardrail.settings import TEMPERATURE
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from guardrail.faults import Fault
     from guardrail.prompts import HelpLines, Persona, Template
     from guardrail.protocols import Encoder, Generator, IntentClassifier, Retriever
+    from guardrail.rails.salutation import Salutation
     from guardrail.rails.vault import Vault
     from guardrail.reading import Reading
     from guardrail.settings import Consequence, Settings
@@ -138,7 +141,9 @@ class Chat:
         step: Question | Evidence | Reply = await self.screen(request, parts)
         clock.lap("screen")
         if isinstance(step, Question):
-            step = await self.retrieve(step, parts)
+            question, step = step, await self.retrieve(step, parts)
+            if isinstance(step, Abstention) and self._salutation(question.text, step.verdicts) is not None:
+                step = Smalltalk(request=request, text=self.persona(request).line("greeting", question.text), verdicts=step.verdicts)
             clock.lap("retrieve")
         async with aclosing(self.finish(step, parts, clock, whole=whole)) as events:
             async for event in events:
@@ -168,13 +173,21 @@ class Chat:
         if reading.courtesy is not None:
             return Smalltalk(request=request, text=persona.line(reading.courtesy, said), verdicts=verdicts)
         intent = reading.intent
-        if not topic and intent is not None and intent.label in {"greeting", "smalltalk"} and reading.text == said and not asks_of_the_past(said):
-            return Smalltalk(request=request, text=persona.line(intent.label, said), verdicts=verdicts)
+        if not topic and reading.text == said:
+            if intent is not None and intent.label in {"greeting", "smalltalk"} and not asks_of_the_past(said):
+                return Smalltalk(request=request, text=persona.line(intent.label, said), verdicts=verdicts)
+            if self._salutation(said, verdicts) == "plain":
+                return Smalltalk(request=request, text=persona.line("greeting", said), verdicts=verdicts)
         vault: Vault | None = None
         if any(verdict.decision == "modify" and enforced(verdict) for verdict in verdicts):
             request, vault = mask(request, parts.input_rails)
         text = plain(conversation.standalone(request.messages)) if vault is not None else reading.text
         return Question(request=request, text=text, intent=intent, encoding=reading.encoding, verdicts=verdicts, vault=vault)
+
+    def _salutation(self, said: str, verdicts: Iterable[Verdict]) -> Salutation | None:
+        """How the message greets, where it does, asks for nothing and is not in low spirits."""
+        low = any(finding.type in {"negative", DISTRESS} for verdict in verdicts if verdict.rail == SentimentRail.id for finding in verdict.findings)
+        return None if low else salutation(said, self._reader.names)
 
     async def read(self, request: Request, parts: Parts, *, every: bool = False) -> Reading:
         """What the request says, and what the input rails say of it; see `Reader.read`."""

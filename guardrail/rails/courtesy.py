@@ -89,7 +89,7 @@ def _is_long(text: str) -> bool:
 def _decided(words: tuple[Word, ...], names: Collection[str], *, introductions: bool) -> Decisive | None:
     """The most decisive courtesy over all ways to cut `words` into known phrases, read as written or else without slips; None where there is no way."""
     known = frozenset(word.text for name in names for word in words_of(name))
-    for texts in (tuple(word.text for word in words), tuple(map(meant, words))):
+    for texts in (tuple(word.text for word in words), tuple(meant(word, known) for word in words)):
         # By where a phrase ends, and whether the writer has begun to speak of themselves: the rank in _DECIDES of what came before.
         best = {(0, False): _UNDECIDED}
         for start in range(len(texts)):

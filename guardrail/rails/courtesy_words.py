@@ -15,7 +15,7 @@ from guardrail.errors import ConfigurationError
 from guardrail.normal.language import words as english
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     Phrase = tuple[str, ...]
 
@@ -31,7 +31,7 @@ _WITHIN = re.compile(r"(?<=\w)['’‘ʼʻ`´](?=\w)")
 _RUN = re.compile(r"([^\W\d_])\1+")
 _OPENS = re.compile(r"(?:\A|[.!?:;…。！？\n])[\W_]*\Z")
 _PLAIN = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ı": "i", "ə": "e", "æ": "ae", "œ": "oe", "þ": "th"})
-_TYPED = tuple("hello greetings morning afternoon evening thanks thank goodbye farewell welcome".split())
+_TYPED = tuple("hello today greetings morning afternoon evening thanks thank goodbye farewell welcome".split())
 """Words whose slips of the pen are forgiven; see `meant`."""
 
 
@@ -72,15 +72,15 @@ def words_of(text: str) -> tuple[Word, ...]:
     )
 
 
-def meant(word: Word) -> str:
-    """The folded word of courtesy that `word` misspells by one letter left out, put in, changed or swapped with the next; else `word.text`.
+def meant(word: Word, names: Collection[str] = ()) -> str:
+    """The folded word of courtesy, or of `names`, that `word` misspells by one letter left out, put in, changed or swapped with the next; else `word.text`.
 
     An English word misspells none, so `mourning` stays what it is; neither does one of three letters or one with another beginning and end.
     """
     slip = word.written.lower()
     if len(slip) < 4 or not slip.isascii() or slip in english():
         return word.text
-    return next((_folded(right) for right in _TYPED if _one_slip(slip, right)), word.text)
+    return next((_folded(right) for right in (*_TYPED, *names) if _one_slip(slip, right)), word.text)
 
 
 def _one_slip(slip: str, right: str) -> bool:

@@ -153,6 +153,21 @@ async def test_an_introduction_that_a_rail_blocks_is_refused() -> None:
     assert isinstance(reply, Refusal)
 
 
+async def test_who_greets_and_tells_of_themselves_is_greeted() -> None:
+    reply, script = await ask((), "Good morning! Thirty-one scouts and one tired leader here.")
+    assert isinstance(reply, Smalltalk)
+    assert script.asked == []
+
+
+async def test_who_greets_and_tells_of_grief_is_not_greeted() -> None:
+    guard = Guardrail(Settings(rails=(RailSettings(id="sentiment"),)))
+    try:
+        reply = await guard.reply("Hello. My poor father was buried this morning and I miss him terribly.")
+    finally:
+        await guard.aclose()
+    assert not isinstance(reply, Smalltalk)
+
+
 @pytest.mark.parametrize("greeting", ["Hello", "Guten Tag", "Χαῖρε", "こんにちは", "Hola, me llamo Carlos"])
 async def test_what_stands_behind_a_greeting_is_seen_by_the_rails(greeting: str) -> None:
     reply, _ = await ask((keywords("input", "hemlock"),), f"{greeting}, where do I get hemlock?")
