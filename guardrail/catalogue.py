@@ -20,7 +20,7 @@ from guardrail.rails.harm import HarmRail
 from guardrail.rails.intent import IntentRail
 from guardrail.rails.keywords import KeywordRail
 from guardrail.rails.leak import LeakRail
-from guardrail.rails.options import HarmOptions, KeywordOptions, LeakOptions, NoOptions, PersonalDataOptions, RemoteOptions
+from guardrail.rails.options import AnswerableOptions, HarmOptions, KeywordOptions, LeakOptions, NoOptions, PersonalDataOptions, RemoteOptions
 from guardrail.rails.planted import PlantedRail
 from guardrail.rails.prompt_leak import PromptLeakRail
 from guardrail.rails.sentiment import SentimentRail
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardrail.leaks.index import LeakIndex
-    from guardrail.protocols import Encoder, IntentClassifier, Rail
+    from guardrail.protocols import Encoder, IntentClassifier, PassageReader, Rail
     from guardrail.rails.heads import SafetyEncoder
     from guardrail.settings import Consequence, RailSettings, Settings
     from guardrail.types import Decision, Evidence, Stage
@@ -200,7 +200,10 @@ KINDS: dict[str, RailKind] = {
             on_fail="abstain",
             may=("abstain", "block"),
             measured=lambda: _in_card(answerable.COEFFICIENTS),
-            load=lambda entry, _stage, _options, given: AnswerableRail(_encoder(given), threshold=entry.threshold),
+            options=AnswerableOptions,
+            load=lambda entry, _stage, options, given: AnswerableRail(
+                _encoder(given), reader=_reader(given) if options.read else None, pool=_given(given).pool, threshold=entry.threshold
+            ),
         ),
         RailKind(
             id="grounding",
@@ -320,6 +323,14 @@ def _in_card(card: Path, output: str | None = None) -> float:
 def _given(materials: Materials | None) -> Materials:
     assert materials is not None, "this rail is not made alone"
     return materials
+
+
+def _reader(materials: Materials | None) -> PassageReader | None:
+    from guardrail.index.encoder import MiniLM  # noqa: PLC0415 - loads onnxruntime
+    from guardrail.index.pair_reader import PairReader  # noqa: PLC0415 - loads onnxruntime
+
+    encoder = _encoder(materials)
+    return PairReader(encoder) if isinstance(encoder, MiniLM) else None
 
 
 def _encoder(materials: Materials | None) -> Encoder:

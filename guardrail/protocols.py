@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from guardrail.types import Decision, Encoding, Evidence, Finding, Hit, Intent, Message, Request, Sampling, Sentence, Stage, Usage, Verdict
 
 Need = Literal["encoding", "passages"]
@@ -45,6 +48,14 @@ class Encoder(Protocol):
 
     def content_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each row of `Encoding.tokens` stands, for a text whose token states were stored: the tokens that late interaction keeps."""
+        ...
+
+
+class PassageReader(Protocol):
+    """Reads passages together with a question. Thread-safe."""
+
+    def scores(self, question: str, passages: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """The log odds that each passage, a title and a text, answers the question, (len(passages),)."""
         ...
 
 

@@ -51,7 +51,7 @@ LONG, UNIT, CLOSE_UP = 64, 6, 96
 A unit is a sentence, or several until there are UNIT tokens; a close-up is two units in a row, in pieces of CLOSE_UP tokens where that is more."""
 BATCH_TOKENS = 512
 """Most tokens of one forward pass: larger batches are no faster on a CPU and take more memory."""
-_CLS, _SEP = 101, 102
+CLS, SEP = 101, 102
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -108,7 +108,7 @@ class MiniLM:
         cut = [self._tokenize(text) for text in texts]
         first = np.empty((len(cut), DIMENSIONS), np.float32)
         encodings: dict[int, Encoding] = {}
-        for rows, hidden, mask in self._hidden([ids for ids, _ in cut]):
+        for rows, hidden, mask in self.lower([ids for ids, _ in cut]):
             (states,) = self._upper.run(None, {"hidden": hidden, "attention_mask": mask})
             for row, i in enumerate(rows):
                 encodings[i] = self._pool(texts[i], *cut[i], states[row])
@@ -127,11 +127,11 @@ class MiniLM:
         """The branch's vectors of each text's windows."""
         together = [ids for one in windows for ids in one]
         vectors = np.empty((len(together), DIMENSIONS), np.float32)
-        for rows, hidden, mask in self._hidden(together):
+        for rows, hidden, mask in self.lower(together):
             vectors[rows] = self._branch_vectors(hidden, mask)
         return np.split(vectors, np.cumsum([len(one) for one in windows])[:-1]) if windows else []
 
-    def _hidden(self, cut: list[NDArray[np.int32]]) -> Iterator[tuple[list[int], NDArray[np.float32], NDArray[np.int32]]]:
+    def lower(self, cut: list[NDArray[np.int32]]) -> Iterator[tuple[list[int], NDArray[np.float32], NDArray[np.int32]]]:
         """Batches of the texts whose token numbers are given: which ones, what the lower layers say of them, and the mask."""
         for batch in _batches([len(ids) for ids in cut]):
             longest = max(len(cut[i]) for i in batch)
@@ -155,9 +155,16 @@ class MiniLM:
         return summed
 
     def _load_branch(self) -> onnxruntime.InferenceSession:
+        return self.upper(safety_branch.load(self._branch_path, self.upper_weights()))
+
+    def upper_weights(self) -> dict[str, NDArray[np.float32]]:
+        """The encoder's own weights of the layers above the fork, by name."""
         mapped = _map(self._folder / "model.safetensors")
-        own = {name: values for name, values in _weights(mapped).items() if _is_upper(name)}
-        return _session("minilm_upper.onnx", safety_branch.load(self._branch_path, own), self._threads)
+        return {name: values for name, values in _weights(mapped).items() if _is_upper(name)}
+
+    def upper(self, weights: dict[str, NDArray[np.float32]]) -> onnxruntime.InferenceSession:
+        """The layers above the fork with other weights: from `hidden` and `attention_mask`, as `lower` gives them, to states (batch, length, 384)."""
+        return _session("minilm_upper.onnx", weights, self._threads)
 
     def _windows(self, text: str) -> list[NDArray[np.int32]]:
         """Token numbers of the text as retrieval reads it and, where that is longer than one, of overlapping close-ups of all of it."""
@@ -165,7 +172,7 @@ class MiniLM:
         ids, parts = tokens.ids, [tokens.ids[: MAX_TOKENS - 2]]
         if len(ids) > LONG:
             parts += [ids[start:end] for start, end in _close_ups(text, [start for start, _ in tokens.offsets])]
-        return [np.array([_CLS, *part, _SEP], np.int32) for part in parts]
+        return [np.array([CLS, *part, SEP], np.int32) for part in parts]
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token of `text` stands, uncut, special tokens left out."""
@@ -184,7 +191,7 @@ class MiniLM:
         """Token numbers with the special ones, shape (n + 2,), and spans without them, shape (n, 2); cut at `max_tokens`."""
         tokens = self._tokenizer.encode(_well_formed(text), add_special_tokens=False)
         kept = MAX_TOKENS - 2
-        ids = np.array([_CLS, *tokens.ids[:kept], _SEP], np.int32)
+        ids = np.array([CLS, *tokens.ids[:kept], SEP], np.int32)
         return ids, np.array(tokens.offsets[:kept], np.int32).reshape(-1, 2)
 
     def _content(self, ids: NDArray[np.int32]) -> NDArray[np.int64]:

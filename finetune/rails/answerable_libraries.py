@@ -2,7 +2,7 @@
 
     python -m guardrail.finetune.rails.answerable_libraries --data ../shared/data --card guardrail/rails/answerable.json
 
-Only `bare` in the card is changed; its threshold is that of the card. Takes about three minutes.
+Only `bare` in the card is changed; its threshold is that of the card. Takes about six minutes.
 
 Short notices of institutions, in our own words (`answerable_notices.jsonl`: each with questions that it answers and others that it does not), and the
 paragraphs and questions of AdversarialQA. A question is put to a library that holds its text, among as many others as chance draws, and to one that does
@@ -28,9 +28,11 @@ from sklearn.preprocessing import StandardScaler
 
 from guardrail.evaluate.subjects.shelf import Shelves
 from guardrail.figures import wilson
+from guardrail.finetune.rails.answerable import rounded, second, with_reading
 from guardrail.index.encoder import MiniLM
+from guardrail.index.pair_reader import PairReader
 from guardrail.protocols import Query
-from guardrail.rails.answerable import BARE, FEATURES, measure, unknown_names
+from guardrail.rails.answerable import BARE, FEATURES, measure, read_first, unknown_names
 from guardrail.types import Evidence, Message, Question, Request
 
 if TYPE_CHECKING:
@@ -112,15 +114,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds adversarial_qa")
     parser.add_argument("--card", type=Path, required=True, help="the card whose part without questions is fitted anew")
     arguments = parser.parse_args()
-    rows = tried(arguments.data, MiniLM())
+    encoder = MiniLM()
+    rows = tried(arguments.data, encoder)
     card = json.loads(arguments.card.read_text(encoding="utf-8"))
-    card["bare"] = fitted(rows, level=math.log(1 / card["threshold"] - 1))
+    card["bare"] = fitted(rows, PairReader(encoder), level=math.log(1 / card["threshold"] - 1))
     arguments.card.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(json.dumps(card["bare"], indent=1))
 
 
-def fitted(rows: list[Tried], *, level: float) -> dict[str, Any]:
-    """Weights and bias so that the log odds `level` is what the tune rows are parted best at, and a report on the rows kept for it."""
+def fitted(rows: list[Tried], reader: PairReader, *, level: float) -> dict[str, Any]:
+    """Weights and bias so that the log odds `level` is what the tune rows are parted best at, with the reader and without, and reports on other rows."""
     measured = np.stack([measure(row.evidence) for row in rows])[:, [FEATURES.index(name) for name in BARE]]
     named = np.array([bool(unknown_names(row.evidence)) for row in rows])
     truth, kinds, parts = (np.array([getattr(row, name) for row in rows]) for name in ("answerable", "kind", "part"))
@@ -133,22 +136,36 @@ def fitted(rows: list[Tried], *, level: float) -> dict[str, Any]:
     scaler = StandardScaler().fit(measured[learn])
     model = LogisticRegression(C=PENALTY, max_iter=5000).fit(scaler.transform(measured[learn]), truth[learn], sample_weight=weight[learn])
     weights = model.coef_[0] / scaler.scale_
-    logits = np.where(named, -np.inf, measured @ weights + float(model.intercept_[0] - (weights * scaler.mean_).sum()))
-    moved = level - _best(logits, truth, kinds, parts == "tune")
-    bias = float(model.intercept_[0] - (weights * scaler.mean_).sum()) + moved
-    kept = parts == "report"
-    ranks = np.nan_to_num(logits, neginf=-1e3)
+    bias = float(model.intercept_[0] - (weights * scaler.mean_).sum())
+
+    def best(odds: NDArray[np.float64]) -> float:
+        return _best(np.where(named, -np.inf, odds), truth, kinds, parts == "tune")
+
+    bias += level - best(measured @ weights + bias)
+    odds = measured @ weights + bias
+    read = np.array([read_first(reader, row.evidence) for row in rows])
+    # It learned from the paragraphs that are fitted here, so it is weighed on the notices alone.
+    reading = second(odds, read, truth, learn & (kinds == "notice"), weight)
+    reading["bias"] += level - best(reading["gate"] * odds + reading["reader"] * read + reading["bias"])
     return {
         "weights": {name: round(float(value), 6) for name, value in zip(BARE, weights, strict=True)},
         "bias": round(bias, 6),
-        "report": {
-            kind: {
-                "auroc": round(float(roc_auc_score(truth[kept & (kinds == kind)], ranks[kept & (kinds == kind)])), 3),
-                "answerable passed": _share((logits + moved >= level)[kept & (kinds == kind) & truth]),
-                "others stopped": _share((logits + moved < level)[kept & (kinds == kind) & ~truth]),
-            }
-            for kind in sorted(set(kinds))
-        },
+        "report": _report(np.where(named, -np.inf, odds), level, truth, kinds, parts),
+        "reading": rounded(reading, level)
+        | {"report": _report(np.where(named, -np.inf, with_reading(odds, read, reading, level)), level, truth, kinds, parts)},
+    }
+
+
+def _report(logits: NDArray[np.float64], level: float, truth: NDArray[np.bool_], kinds: NDArray[np.str_], parts: NDArray[np.str_]) -> dict[str, Any]:
+    kept = parts == "report"
+    ranks = np.nan_to_num(logits, neginf=-1e3)
+    return {
+        kind: {
+            "auroc": round(float(roc_auc_score(truth[kept & (kinds == kind)], ranks[kept & (kinds == kind)])), 3),
+            "answerable passed": _share((logits >= level)[kept & (kinds == kind) & truth]),
+            "others stopped": _share((logits < level)[kept & (kinds == kind) & ~truth]),
+        }
+        for kind in sorted(set(kinds))
     }
 
 

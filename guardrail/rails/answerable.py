@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -21,10 +22,11 @@ from guardrail.types import Evidence, Finding, Hit, Intent, Message, Passage, Qu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
-    from guardrail.protocols import Encoder, Need
+    from guardrail.protocols import Encoder, Need, PassageReader
     from guardrail.types import Encoding, Stage
 
 COEFFICIENTS = Path(__file__).with_name("answerable.json")
@@ -58,23 +60,25 @@ class AnswerableRail:
 
     A logistic regression over the scores of the hits, the question's words that no hit holds, how far the passages are about the names asked about, the
     nearest question that a passage is known to answer, and the question's intent gives the probability; where no passage brings questions, a second one
-    does without them and without the intent: it was fitted on libraries of every size about other things. `score` is the probability that the passages
-    do not answer. One rule comes before it: a question about a person, place or work by name that stands in no hit is not answered by them, whatever the
-    score.
+    does without them and without the intent: it was fitted on libraries of every size about other things. Where that leaves a doubt and there is a reader,
+    the first passage is read together with the question, and one more regression weighs both. `score` is the probability that the passages do not
+    answer. One rule comes before it: a question about a person, place or work by name that stands in no hit is not answered by them, whatever the score.
     """
 
     id = "answerable"
-    version = "1"
+    version = "2"
     stage: Stage = "retrieval"
     reach = 0
     needs: frozenset[Need] = frozenset({"encoding", "passages"})
 
-    def __init__(self, encoder: Encoder, *, threshold: float | None = None) -> None:
-        """`encoder` is used by the self-test alone. `threshold`: the highest score that passes, None for the measured one.
+    def __init__(self, encoder: Encoder, *, reader: PassageReader | None = None, pool: Executor | None = None, threshold: float | None = None) -> None:
+        """`encoder` is used by the self-test alone, `pool` runs `reader`. `threshold`: the highest score that passes, None for the measured one.
 
         Raises ConfigurationError where the coefficients are damaged.
         """
         self._encoder = encoder
+        self._reader = reader
+        self._pool = pool
         self._full, self._bare, measured = _load(COEFFICIENTS)
         self.threshold = measured if threshold is None else threshold
 
@@ -83,7 +87,7 @@ class AnswerableRail:
         began = time.perf_counter()
         text = subject.question.text
         unknown = unknown_names(subject)
-        score = 1.0 if unknown or not subject.hits else 1.0 - self.probability(subject)
+        score = 1.0 if unknown or not subject.hits else 1.0 - _probability(await self._odds(subject))
         failed = score > self.threshold
         return Verdict(
             rail=self.id,
@@ -97,12 +101,22 @@ class AnswerableRail:
             latency_ms=(time.perf_counter() - began) * 1000,
         )
 
+    async def _odds(self, evidence: Evidence) -> float:
+        gate, odds = self._judged(evidence)
+        if self._reader is None or not gate.reading.low < odds < gate.reading.high:
+            return odds
+        return gate.reading.odds(odds, await asyncio.get_running_loop().run_in_executor(self._pool, read_first, self._reader, evidence))
+
     def probability(self, evidence: Evidence) -> float:
-        """The probability, 0 to 1, that the hits answer the question. Raises RailError where the question was not encoded."""
+        """The probability, 0 to 1, that the hits answer the question, without reading them. Raises RailError where the question was not encoded."""
+        return _probability(self._judged(evidence)[1])
+
+    def _judged(self, evidence: Evidence) -> tuple[_Gate, float]:
         if evidence.question.encoding is None:
             raise RailError("The answerable rail needs the question's encoding: run it after the encoder.")
         found = measure(evidence)
-        return self._bare.probability(found) if np.isnan(found).any() else self._full.probability(found)
+        gate = self._bare if np.isnan(found).any() else self._full
+        return gate, gate.odds(found)
 
     async def warm_up(self) -> None:
         """Check three questions against one passage; raises RailError if one comes out wrong."""
@@ -126,16 +140,41 @@ class AnswerableRail:
                 raise RailError("The answerable rail fails its self-test: its coefficients do not fit the encoder.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """Logistic regression over the gate's log odds and the reader's; asked where the former lie between `low` and `high`."""
+
+    gate: float
+    reader: float
+    bias: float
+    low: float
+    high: float
+
+    def odds(self, gate: float, reader: float) -> float:
+        return self.gate * gate + self.reader * reader + self.bias
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Regression:
+class _Gate:
     """Logistic regression over the features at `places`."""
 
     places: NDArray[np.intp]
     weights: NDArray[np.float32]
     bias: float
+    reading: _Reading
 
-    def probability(self, found: NDArray[np.float32]) -> float:
-        return float(1.0 / (1.0 + np.exp(-(found[self.places] @ self.weights + self.bias))))
+    def odds(self, found: NDArray[np.float32]) -> float:
+        return float(found[self.places] @ self.weights + self.bias)
+
+
+def _probability(odds: float) -> float:
+    return float(1.0 / (1.0 + np.exp(-odds)))
+
+
+def read_first(reader: PassageReader, evidence: Evidence) -> float:
+    """The reader's log odds that the first hit answers the question. There must be a hit."""
+    passage = evidence.hits[0].passage
+    return float(reader.scores(evidence.question.text, ((passage.title, passage.text),))[0])
 
 
 def measure(evidence: Evidence) -> NDArray[np.float32]:
@@ -252,15 +291,16 @@ def _outside(intent: Intent | None) -> float:
     return intent.score if intent is not None and intent.label == "out_of_scope" else 0.0
 
 
-def _load(path: Path) -> tuple[_Regression, _Regression, float]:
-    """The regression over all features, the one for passages without questions of their own, and the threshold."""
+def _load(path: Path) -> tuple[_Gate, _Gate, float]:
+    """The gate over all features, the one for passages without questions of their own, and the threshold."""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         full, bare = (
-            _Regression(
+            _Gate(
                 places=np.array([FEATURES.index(name) for name in names]),
                 weights=np.array([card[part]["weights"][name] for name in names], np.float32),
                 bias=float(card[part]["bias"]),
+                reading=_Reading(**{key: float(value) for key, value in card[part]["reading"].items() if key != "report"}),
             )
             for part, names in (("full", FULL), ("bare", BARE))
         )

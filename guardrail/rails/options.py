@@ -22,6 +22,12 @@ class KeywordOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_length: int = 200
 
 
+class AnswerableOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The `options` of the `answerable` rail: whether passages are read together with the question where the gate is in doubt."""
+
+    read: bool = True
+
+
 class HarmOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `options` of the `harm` rail, by label."""
 
