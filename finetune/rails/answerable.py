@@ -68,8 +68,8 @@ NEAR = {"near": 0.6, "twin": 0.4}
 """The same for questions near to a passage, which only the second regression is fitted on: they make the gate without a reader no better."""
 DOUBT = (-1.4, 1.3)
 """From how far below the threshold to how far above it, in log odds of the gate, the first passage is read. On the tune rows no decision beyond changes."""
-TARGETS = (0.9, 0.85)
-"""What share of the answerable questions the threshold should pass, and of the others stop."""
+TARGETS, READ_TARGETS = (0.95, 0.85), (0.9, 0.85)
+"""What share of the answerable questions the threshold should pass, and of the others stop: the gate alone, and with the reader."""
 PENALTY = 0.05
 """Inverse strength of the ridge on the weights."""
 
@@ -180,14 +180,14 @@ def main() -> None:
     odds = measured @ weights + bias
     tune = parts == "tune"
 
-    def best(logits: NDArray[np.float64]) -> float:
-        return _level(np.where(named, -np.inf, logits)[tune], truth[tune], kinds[tune] == "golden")
+    def best(logits: NDArray[np.float64], targets: tuple[float, float]) -> float:
+        return _level(np.where(named, -np.inf, logits)[tune], truth[tune], kinds[tune] == "golden", targets)
 
-    level = best(odds)
+    level = best(odds, TARGETS)
     reader = PairReader(encoder)
     read = np.array([read_first(reader, evidence) if evidence.hits else -np.inf for evidence in found])
     reading = second(odds, read, truth, fitted & np.isfinite(read), _shares(WEIGHTS | NEAR, kinds, truth, fitted))
-    reading["bias"] += level - best(reading["gate"] * odds + reading["reader"] * read + reading["bias"])
+    reading["bias"] += level - best(reading["gate"] * odds + reading["reader"] * read + reading["bias"], READ_TARGETS)
     shipped = json.loads(COEFFICIENTS.read_text(encoding="utf-8"))
     card: dict[str, Any] = {
         "full": {
@@ -248,8 +248,8 @@ def _shares(shares: Mapping[str, float], kinds: NDArray[np.str_], truth: NDArray
     return weight
 
 
-def _level(logits: NDArray[np.float64], truth: NDArray[np.bool_], golden: NDArray[np.bool_]) -> float:
-    """The logit to pass from: where the worse of the two shares, each beside its target, is best; midway between two rows.
+def _level(logits: NDArray[np.float64], truth: NDArray[np.bool_], golden: NDArray[np.bool_], targets: tuple[float, float]) -> float:
+    """The log odds to pass from: where the worse of the two shares, each beside its target, is best; midway between two rows.
 
     A share is the mean of that over the golden set and that over the other questions, which are harder and more.
     """
@@ -259,7 +259,7 @@ def _level(logits: NDArray[np.float64], truth: NDArray[np.bool_], golden: NDArra
     def share(right: NDArray[np.bool_], rows: NDArray[np.bool_]) -> float:
         return float(np.mean([right[rows & golden].mean(), right[rows & ~golden].mean()]))
 
-    margins = [min(share(logits >= level, truth) - TARGETS[0], share(logits < level, ~truth) - TARGETS[1]) for level in levels]
+    margins = [min(share(logits >= level, truth) - targets[0], share(logits < level, ~truth) - targets[1]) for level in levels]
     return float(levels[int(np.argmax(margins))])
 
 

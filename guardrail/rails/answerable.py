@@ -41,6 +41,11 @@ BARE = tuple(name for name in FEATURES if name not in {"outside", "asked", "aske
 """Those that every library gives; what is out of scope for the built-in one may be just what another is about."""
 _AMOUNT = re.compile(r"\b(?:how (?:many|much|old|long|tall|far|high|big|often|fast)|when|(?:which|what) (?:year|day|month|age|century|date))\b", re.IGNORECASE)
 """Asks for a number or a date."""
+_QUESTION = re.compile(
+    r"[?]|\b(?:what|whats|who|whom|whose|when|where|why|how|which|is|are|was|were|do|does|did|has|have|had|can|could|would|will|should|must|may|might"
+    r"|tell|explain|describe|define|name|list|give|show|say|compare|summari[sz]e)\b",
+    re.IGNORECASE,
+)
 _IN_TITLE, _IN_OPENING, _IN_PASSING = 1.0, 0.7, 0.3
 """How far a passage is about somebody whose name stands there."""
 _ASKING = frozenset(
@@ -103,7 +108,7 @@ class AnswerableRail:
 
     async def _odds(self, evidence: Evidence) -> float:
         gate, odds = self._judged(evidence)
-        if self._reader is None or not gate.reading.low < odds < gate.reading.high:
+        if self._reader is None or not gate.reading.low < odds < gate.reading.high or not _is_question(evidence.question):
             return odds
         return gate.reading.odds(odds, await asyncio.get_running_loop().run_in_executor(self._pool, read_first, self._reader, evidence))
 
@@ -217,6 +222,11 @@ def unknown_names(evidence: Evidence) -> tuple[str, ...]:
     """The names in the question that neither a hit nor the persona bears. A capitalised everyday word is no name."""
     shelf = Shelf(tuple(hit.passage for hit in evidence.hits), evidence.question.request.persona)
     return tuple(name for name in missing_names(evidence.question.text, shelf) if not all(is_common(word.stem) for word in words(name)))
+
+
+def _is_question(question: Question) -> bool:
+    """Whether something is asked: what is taken up in a dialogue is a statement, and "the Forms" a topic, which the reader was not taught to judge."""
+    return question.heard is None and _QUESTION.search(question.text) is not None
 
 
 def _asked(text: str) -> frozenset[str]:

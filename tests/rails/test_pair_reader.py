@@ -98,6 +98,14 @@ async def test_the_reader_decides_where_the_gate_is_in_doubt(encoder: MiniLM, ev
     assert (await AnswerableRail(encoder, reader=against).check(doubtful)).decision == "abstain"
 
 
+async def test_a_topic_is_left_to_the_gate(encoder: MiniLM, evidence: Callable[..., Evidence]) -> None:
+    reader = Fixed(-6.0)
+    given = evidence("the prisoners in the cave")
+    verdicts = [await AnswerableRail(encoder, reader=reader).check(_asked(given, float(cosine))) for cosine in np.linspace(0.0, 0.9, 19)]
+    assert {verdict.decision for verdict in verdicts} == {"pass", "abstain"}
+    assert reader.asked == []
+
+
 @pytest.mark.parametrize(("asked", "cosine"), [("What is the allegory of the Cave?", 0.98), ("How do I bake sourdough bread?", 0.0)])
 async def test_the_reader_is_not_asked_where_there_is_no_doubt(encoder: MiniLM, evidence: Callable[..., Evidence], asked: str, cosine: float) -> None:
     reader = Fixed(0.0)
