@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from difflib import SequenceMatcher
 
-from guardrail.finetune.recipes.persona import copying_tasks, paragraphs, voice
+from guardrail.finetune.recipes.persona import choices, copying_tasks, paragraphs, voice
 from guardrail.finetune.recipes.persona.copying_tasks import Excerpt
 from guardrail.finetune.recipes.persona.gold import faithful
 from guardrail.index.encoder import MiniLM
@@ -23,6 +25,32 @@ def test_every_sentence_stands_in_the_library_and_each_that_names_its_persona_is
     written = {paragraphs.plain(row["sentence"]) for row in ROWS}
     assert written <= known
     assert named <= written
+
+
+def test_what_they_tell_of_themselves_stands_nowhere_in_the_library() -> None:
+    known = {sentence for passage in paragraphs.library() for sentence in passage.sentences}
+    told = voice.of_themselves()
+    assert len({one.sentence for one in told}) == len(told) == 900
+    assert not known & {one.sentence for one in told}
+
+
+def test_of_themselves_they_speak_in_the_first_person() -> None:
+    for one in voice.of_themselves():
+        assert not re.search(r"\bI (?:has|is|says|holds|does|goes|writes)\b|\b(?:me|my|I)'s\b", one.said)
+        assert one.said == one.sentence or re.search(r"\b(?:i|me|my|mine|myself)\b", one.said.lower())
+        assert SequenceMatcher(None, one.sentence.split(), one.said.split()).ratio() > 0.5
+
+
+def test_a_spoilt_sentence_has_the_name_alone_changed() -> None:
+    one = voice.Told(persona="aristotle", sentence="Aristotle credits his teacher; Aristotle's own part he tells.", said="")
+    assert one.spoilt == "I credits his teacher; my own part he tells."
+
+
+def test_of_agreement_the_better_reply_is_what_they_say() -> None:
+    said = {f"{one.said} [1]" for one in voice.of_themselves()}
+    found = choices.agreements()
+    assert len(found) > 200
+    assert all(one.chosen in said and one.rejected not in said for one in found)
 
 
 def test_an_answer_says_it_and_shows_the_passage_as_it_stands() -> None:

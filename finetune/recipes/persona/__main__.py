@@ -5,7 +5,8 @@
 DATA holds `philosophy`, `adversarial_qa` and `halueval`. FOLDER gets, each with train.jsonl and heldout.jsonl,
 
 - `texts` and `tasks`, of which the base is made,
-- `dialogues`, those written by hand, `answers`, to questions that the library answers, and `admissions`, where what is shown holds no answer,
+- `dialogues`, those written by hand, `answers`, to questions that the library answers and on what is told of the personas, and `admissions`, where what is
+  shown holds no answer,
 
 and, for what comes after demonstrations,
 
@@ -92,14 +93,17 @@ def _demonstrate(shelf: Shelf, library: Sequence[Paragraph], folder: Path, *, ev
     answered = demonstrations.answered(shelf, library[::every])
     taught = set().union(*map(_asked, spoken), *(map(_plain, paragraph.questions) for paragraph in library))
     visitors, silent = _new(demonstrations.visitors(shelf, every=every), taught), _new(demonstrations.not_found(shelf, every=every), taught)
-    train = [*answered, *visitors[::3]]
+    train = [*answered, *visitors[::3], *demonstrations.of_themselves()[::every]]
     random.Random(_SEED).shuffle(train)
     _write(folder / "answers", *_parted(train, [""] * len(train)))
     admitted = [*silent[::3], *demonstrations.strange(answered[::_STRANGE])]
     random.Random(_SEED).shuffle(admitted)
     _write(folder / "admissions", *_parted(admitted, [""] * len(admitted)))
     doubtful = [*silent[::3], *demonstrations.strange(answered[:: _STRANGE * 3])]
-    rows.write(folder / "choices.jsonl", [*choices.choices(talks), *choices.admissions(random.Random(_SEED).sample(answered, len(doubtful)), doubtful)])
+    rows.write(
+        folder / "choices.jsonl",
+        [*choices.choices(talks), *choices.admissions(random.Random(_SEED).sample(answered, len(doubtful)), doubtful), *choices.agreements()],
+    )
     told, measured = visitors[1::3], visitors[2::3]
     found = [*map(_prompt, told), *map(_unanswerable, [*silent[1 :: 3 * _SELDOM], *demonstrations.strange(told[:: 2 * _SELDOM])])]
     random.Random(_SEED).shuffle(found)

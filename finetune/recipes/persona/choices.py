@@ -1,5 +1,5 @@
 """Choices between two replies: in voice or not, brief or rambling, kind or preachy, where the better one was written by hand and the worse one is it, spoilt;
-and an answer or an admission, where the question decides which is the better one.
+an answer or an admission, where the question decides which is the better one; and the first person with its verbs and pronouns or without.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from guardrail.finetune.data.asked import asked
 from guardrail.finetune.data.grounded_pairs import RATER  # rules all of them: with two raters one would be learned and the other held out
-from guardrail.finetune.data.rows import Preference, Prompt
+from guardrail.finetune.data.rows import Dialogue, Preference, Prompt, Turn
+from guardrail.finetune.recipes.persona import voice
 from guardrail.finetune.recipes.persona.copying_tasks import NOTHING, Excerpt, answer
+from guardrail.generate.shipped import TEMPLATE
 from guardrail.sentences import spans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from guardrail.finetune.data.rows import Dialogue
 
 _OUT_OF_VOICE = (
     "As an AI language model, I can summarise the passages for you. {}", "Sure! Here is your answer: {}", "Great question! {}", "OK so basically, {}",
@@ -59,6 +59,20 @@ def admissions(answered: Sequence[Dialogue], admitted: Sequence[Dialogue]) -> li
     chance = random.Random("admissions")
     found = [_choice(row, chance.choice(NOTHING), f"answer:{row.id}") for row in answered]
     return found + [_choice(row, _recited(row, chance), f"admission:{row.id}") for row in admitted if row.passages]
+
+
+def agreements() -> list[Preference]:
+    """Sentences told of a persona and said by it, every third one that changes by more than the name, against the name alone changed."""
+    changed = [one for one in voice.of_themselves() if one.said not in {one.sentence, one.spoilt}]
+    found = []
+    for number, one in enumerate(changed[::3]):
+        turns = (
+            Turn(role="user", content=f"What is told of this: {' '.join(one.sentence.split()[-4:]).rstrip('.')}?"),
+            Turn(role="assistant", content=f"{one.said} [1]"),
+        )
+        row = Dialogue(id=str(number), messages=turns, passages=(one.sentence,), works=("",), persona=one.persona, template=TEMPLATE)
+        found.append(_choice(row, f"{one.spoilt} [1]", f"agreement:{number}"))
+    return found
 
 
 def _choice(row: Dialogue, worse: str, name: str) -> Preference:

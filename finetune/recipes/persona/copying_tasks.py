@@ -85,7 +85,7 @@ def rows(paragraphs: Sequence[Paragraph], *, count: int, seed: int, name: str) -
         elif kind < 0.37:
             question, reply = _one(excerpts, chance)
         else:
-            question = _question(" ".join(chance.choice(excerpts).sentences), chance)
+            question = question_on(" ".join(chance.choice(excerpts).sentences), chance)
             reply = answer(excerpts, chance)
         if question:
             found.append(row(question, reply, excerpts, persona=persona, name=f"{name}:{len(found)}"))
@@ -153,7 +153,7 @@ def _one(excerpts: Sequence[Excerpt], chance: random.Random) -> tuple[str, str]:
     return chance.choice(_BEGINNING).format(beginning), f"{sentence} [{number + 1}]"
 
 
-def _question(text: str, chance: random.Random) -> str:
+def question_on(text: str, chance: random.Random) -> str:
     """Something that could be asked about `text`, from its own words; empty where it has none that mean something."""
     words = [word for word in _WORD.findall(text) if len(word) > 2 and word.lower() not in _STOP]
     if len(words) < 3:
@@ -170,7 +170,7 @@ def _foreign(paragraphs: Sequence[Paragraph], excerpts: Sequence[Excerpt], chanc
     words = set(_PIECE.findall(shown))
     for _ in range(8):
         other = chance.choice(paragraphs)
-        question = chance.choice(other.questions) if other.questions and chance.random() < 0.7 else _question(other.text, chance)
+        question = chance.choice(other.questions) if other.questions and chance.random() < 0.7 else question_on(other.text, chance)
         asked = set(_PIECE.findall(question.lower())) - _STOP - _ASKING
         if asked and not any(word[:5] in shown if len(word) > 3 else word in words for word in asked):
             return question

@@ -14,7 +14,7 @@ import msgspec
 from guardrail.conversation import standalone
 from guardrail.declining import declines
 from guardrail.finetune.data.rows import Dialogue, Prompt, Turn
-from guardrail.finetune.recipes.persona import copying_tasks
+from guardrail.finetune.recipes.persona import copying_tasks, voice
 from guardrail.finetune.recipes.persona.copying_tasks import Excerpt
 from guardrail.generate.shipped import TEMPLATE
 from guardrail.sentences import spans
@@ -34,6 +34,7 @@ _WORD = re.compile(r"[A-Za-z]+|\d+")
 _BESIDE = 0.5
 """How often a dialogue's turn is shown sentences that it does not use."""
 _RISKS = frozenset({"harm_illicit", "harm_hateful", "self_harm", "advice_medical", "advice_financial", "advice_legal"})
+_TOLD = 2
 _CLOSING = {"plato": 0.35, "aristotle": 0.2}
 """How often an answer made from a question of the library ends with a word of the persona's own."""
 _CLOSINGS = {
@@ -92,6 +93,21 @@ def answered(shelf: Shelf, library: Sequence[Paragraph]) -> list[Dialogue]:
 def visitors(shelf: Shelf, *, every: int = 1) -> list[Dialogue]:
     """The same for questions as visitors put them, every so manieth of them."""
     return _answered(shelf, [(row["text"], row["persona"]) for row in _lines(_RAILS / "library_questions.jsonl")[::every]], "visitors")
+
+
+def of_themselves() -> list[Dialogue]:
+    """Sentences told of a persona, one to four of them, said by it: each is the first one of `_TOLD` rows."""
+    chance = random.Random("of themselves")
+    found = []
+    for persona in PERSONAS:
+        told = [one.sentence for one in voice.of_themselves() if one.persona == persona]
+        for number, sentence in enumerate(told * _TOLD):
+            sentences = (sentence, *chance.sample(told, chance.randint(0, 3)))
+            excerpts = (Excerpt(work="", sentences=tuple(dict.fromkeys(sentences))),)
+            question = copying_tasks.question_on(sentence, chance)
+            if question:
+                found.append(copying_tasks.row(question, copying_tasks.answer(excerpts, chance), excerpts, persona=persona, name=f"told:{persona}:{number}"))
+    return found
 
 
 def not_found(shelf: Shelf, *, every: int = 1) -> list[Dialogue]:
