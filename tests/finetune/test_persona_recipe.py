@@ -112,7 +112,7 @@ def _questions(file: Path) -> list[str]:
 
 
 def test_no_question_of_the_measures_stands_in_a_training_file_or_in_another_of_them(made: Path) -> None:
-    files = [made / folder / f"{part}.jsonl" for folder in ("tasks", "dialogues", "answers", "admissions") for part in ("train", "heldout")]
+    files = [made / folder / f"{part}.jsonl" for folder in ("tasks", "dialogues", "openings", "answers", "admissions") for part in ("train", "heldout")]
     taught = {_plain(turn.content) for file in files for row in rows.read(file, Dialogue) for turn in row.messages if turn.role == "user"}
     measured = [question for name in ("asked", "risky", "measured") for question in set(_questions(made / f"{name}.jsonl"))]
     assert len(taught) > 1000

@@ -5,8 +5,8 @@
 DATA holds `philosophy`, `adversarial_qa` and `halueval`. FOLDER gets, each with train.jsonl and heldout.jsonl,
 
 - `texts` and `tasks`, of which the base is made,
-- `dialogues`, those written by hand, `answers`, to questions that the library answers and on what is told of the personas, and `admissions`, where what is
-  shown holds no answer,
+- `dialogues`, those written by hand, `openings`, messages that ask for nothing, `answers`, to questions that the library answers and on what is told of the
+  personas, and `admissions`, where what is shown holds no answer,
 
 and, for what comes after demonstrations,
 
@@ -36,6 +36,7 @@ from guardrail.finetune.data.rows import Dialogue, Prompt, Question, Text
 from guardrail.finetune.data.sources import HELDOUT, TRAIN, text_of
 from guardrail.finetune.recipes.persona import choices, copying_tasks, demonstrations, paragraphs
 from guardrail.finetune.recipes.persona.copying_tasks import Excerpt
+from guardrail.finetune.recipes.persona.openings import openings
 from guardrail.finetune.recipes.persona.retrieved import Shelf
 from guardrail.index import duplicates
 
@@ -90,6 +91,9 @@ def _demonstrate(shelf: Shelf, library: Sequence[Paragraph], folder: Path, *, ev
     spoken = [row for kind in sorted(talks) for row in talks[kind]]
     random.Random(_SEED).shuffle(spoken)
     _write(folder / "dialogues", *_parted(spoken, [row.id.split(":")[0] for row in spoken]))
+    opened = openings()[::every]
+    random.Random(_SEED).shuffle(opened)
+    _write(folder / "openings", *_parted(opened, [""] * len(opened)))
     answered = demonstrations.answered(shelf, library[::every])
     taught = set().union(*map(_asked, spoken), *(map(_plain, paragraph.questions) for paragraph in library))
     visitors, silent = _new(demonstrations.visitors(shelf, every=every), taught), _new(demonstrations.not_found(shelf, every=every), taught)

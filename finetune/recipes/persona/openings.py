@@ -1,0 +1,63 @@
+"""Messages that ask for nothing, and short replies to them: as a persona's card has them, and without any persona, as a model is met that is asked bare."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+
+from guardrail.finetune.data.rows import Dialogue, Turn
+from guardrail.generate.shipped import TEMPLATE
+from guardrail.prompts import load_personas
+
+_SAID = {
+    "blank": ("", " ", "  ", "\n", "\t", "\n\n", ".", "..", "...", "?", "??", "!", "-", "…", "*", "  .", ":)", "()"),
+    "greeting": (
+        "hello", "hello there", "hello again", "hi", "hi there", "hey", "hey there", "hey you", "hiya", "howdy", "good morning", "good afternoon", "good day",
+        "good evening", "good day to you", "greetings", "salutations", "well met", "morning", "evening", "hello hello", "hello friend", "hi everyone", "helo",
+        "hallo", "bonjour", "hola", "ciao", "salve", "guten tag", "hello, nice to meet you", "nice to meet you", "pleased to meet you", "hi, I'm new here",
+        "I'm back", "hello from far away", "knock knock", "anyone here", "is anyone there", "is somebody there", "are you there", "are you awake",
+    ),
+    "smalltalk": (
+        "how are you", "how are you today", "how do you do", "how is it going", "what's up", "how are things", "hello, how are you", "hi, how are you doing",
+        "ok", "okay", "fine", "I see", "nice", "great", "yes", "no", "sure", "hm", "well", "lol", "cool", "test", "testing", "just a test", "one two", "wow",
+    ),
+    "thanks": ("thanks", "thank you", "thank you very much", "many thanks", "thanks a lot", "that was kind", "cheers", "thanks for your time"),
+    "farewell": ("bye", "goodbye", "bye bye", "see you", "see you later", "farewell", "good night", "take care", "until next time", "I have to go"),
+}  # fmt: skip
+_MARKS = ("", ".", "!", "?")
+_TIMES = {"blank": 4, "greeting": 1, "smalltalk": 1, "thanks": 1, "farewell": 1}
+"""How often each message is asked."""
+_BARE = {
+    "blank": (
+        "You have said nothing yet. What would you like to ask?",
+        "I am listening. What is your question?",
+        "Nothing has reached me. What shall we talk about?",
+    ),
+    "greeting": (
+        "Welcome. What would you like to ask?",
+        "Hello, and welcome. What shall we look into?",
+        "Good day to you. What is on your mind?",
+    ),
+    "smalltalk": (
+        "I am well when there is something to inquire into. What shall it be?",
+        "That is friendly of you. What would you like to ask?",
+        "Very well. What shall we talk about?",
+    ),
+    "thanks": ("You are welcome.", "It was a pleasure. Come back with another question.", "Gladly. Is there anything else?"),
+    "farewell": ("Farewell, and keep asking.", "Go well.", "Until the next question."),
+}
+
+
+def openings() -> list[Dialogue]:
+    """Each message with each mark behind it, half as it stands and half with a capital; to a persona, shown nothing, and to nobody."""
+    chance = random.Random("openings")
+    cards = load_personas()
+    found = []
+    for kind, said in _SAID.items():
+        for number, (text, mark) in enumerate(product(said * _TIMES[kind], _MARKS if kind != "blank" else ("",))):
+            user = f"{text[:1].upper()}{text[1:]}{mark}" if number % 2 else f"{text}{mark}"
+            persona = chance.choice(("plato", "aristotle", None))
+            reply = cards[persona].line(kind, user) if persona else chance.choice(_BARE[kind])
+            turns = (Turn(role="user", content=user), Turn(role="assistant", content=reply))
+            found.append(Dialogue(id=f"opening:{kind}:{number}", messages=turns, persona=persona, template=TEMPLATE if persona else None))
+    return found
