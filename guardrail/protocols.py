@@ -54,6 +54,11 @@ class Encoder(Protocol):
 class PassageReader(Protocol):
     """Reads passages together with a question. Thread-safe."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the weights: what is fitted on the scores of one reader is not for another's."""
+        ...
+
     def scores(self, question: str, passages: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """The log odds that each passage, a title and a text, answers the question, (len(passages),)."""
         ...

@@ -6,6 +6,7 @@ upper three, the *reading branch*, which `guardrail.finetune.rails.pair_reader` 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,14 @@ class PairReader:
         self._path = branch
         self._loading = threading.Lock()
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the branch's file. Raises LibraryError where it is missing."""
+        try:
+            return hashlib.sha256(self._path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise _unreadable(self._path) from error
+
     def scores(self, question: str, passages: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """The log odds that each passage, a title and a text, answers the question, (len(passages),).
 
@@ -89,5 +98,9 @@ def _load(path: Path, own: Mapping[str, NDArray[np.float32]]) -> tuple[dict[str,
         if set(learned) != set(own) or weight.shape != (2 * MiniLM.dimensions,):
             raise ValueError(path.name)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise LibraryError(f"The reading branch {path.name} cannot be read: make it again with `python -m guardrail.finetune.rails.pair_reader`.") from error
+        raise _unreadable(path) from error
     return learned, weight, bias
+
+
+def _unreadable(path: Path) -> LibraryError:
+    return LibraryError(f"The reading branch {path.name} cannot be read: make it again with `python -m guardrail.finetune.rails.pair_reader`.")

@@ -67,7 +67,8 @@ WEIGHTS = {
 NEAR = {"near": 0.6, "twin": 0.4}
 """The same for questions near to a passage, which only the second regression is fitted on: they make the gate without a reader no better."""
 DOUBT = (-1.4, 1.3)
-"""From how far below the threshold to how far above it, in log odds of the gate, the first passage is read. On the tune rows no decision beyond changes."""
+"""From how far below the threshold to how far above it, in log odds of the gate, the first passage is read. On the tune rows that
+passes and stops as many as reading always."""
 TARGETS, READ_TARGETS = (0.95, 0.85), (0.9, 0.85)
 """What share of the answerable questions the threshold should pass, and of the others stop: the gate alone, and with the reader."""
 PENALTY = 0.05
@@ -201,13 +202,13 @@ def main() -> None:
     moved = level - math.log(1 / shipped["threshold"] - 1)
     bare = shipped["bare"]
     card["bare"] = bare | {"bias": round(bare["bias"] + moved, 6)}
-    if "reading" in bare:
-        held = bare["reading"]
-        shifts = {"bias": held["bias"] + moved * (1 - held["gate"]), "low": held["low"] + moved, "high": held["high"] + moved}
-        card["bare"]["reading"] = held | {key: round(value, 6) for key, value in shifts.items()}
+    held = bare["reading"]
+    shifts = {"bias": held["bias"] + moved * (1 - held["gate"]), "low": held["low"] + moved, "high": held["high"] + moved}
+    card["bare"]["reading"] = held | {key: round(value, 6) for key, value in shifts.items()}
     card |= {
         "threshold": round(float(1 / (1 + np.exp(level))), 4),
         "encoder": encoder.name,
+        "reader": reader.fingerprint,
         "split": "fitted, tuned and reported by topic (visitors' questions) or by a hash of the question",
         "licence": "Apache-2.0 (questions written for this project and titles of the built-in library)",
     }

@@ -22,10 +22,13 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional
 
-from guardrail.finetune.rails.pair_rows import WEIGHTS, Pair, pairs, share
-from guardrail.finetune.rails.safety_layer import HIDDEN, LAYERS, SHARED, Layer
+from guardrail.finetune.rails.branch_checkpoint import Checkpoint
+from guardrail.finetune.rails.encoder_layers import HIDDEN, LAYERS, SHARED, Layer, Lower
+from guardrail.finetune.rails.pair_rows import WEIGHTS, Pair, pairs
+from guardrail.finetune.rails.safety_data import share
+from guardrail.finetune.rails.safety_states import batches
 from guardrail.index import safety_branch
-from guardrail.index.encoder import MiniLM, weights
+from guardrail.index.encoder import MAX_TOKENS, MiniLM, weights
 from guardrail.index.pair_reader import BIAS, WEIGHT, pair_ids
 
 if TYPE_CHECKING:
@@ -41,28 +44,6 @@ DROPPED, HEAD_DROPPED = 0.08, 0.1
 HELD = 0.04
 EVERY = 100
 """Steps between two states on the disk."""
-
-
-class Lower(nn.Module):
-    """The encoder's embeddings and lower layers, which do not learn."""
-
-    def __init__(self, own: dict[str, NDArray[np.float32]]) -> None:
-        super().__init__()
-        self._words = torch.from_numpy(own["embeddings.word_embeddings.weight"].copy())
-        self._places = torch.from_numpy(own["embeddings.position_embeddings.weight"] + own["embeddings.token_type_embeddings.weight"][0])
-        self._scale, self._offset = (torch.from_numpy(own[f"embeddings.LayerNorm.{kind}"].copy()) for kind in ("weight", "bias"))
-        self._layers = [Layer() for _ in range(SHARED)]
-        for number, layer in enumerate(self._layers):
-            layer.take(own, f"encoder.layer.{number}.")
-
-    @torch.no_grad()
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Token numbers and mask (batch, length) to states (batch, length, 384)."""
-        states = functional.layer_norm(self._words[ids] + self._places[: ids.shape[1]], (HIDDEN,), self._scale, self._offset, eps=1e-12)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            for layer in self._layers:
-                states = layer(states, mask[:, None, None])
-        return states
 
 
 class Branch(nn.Module):
@@ -110,16 +91,15 @@ def train(rows: Sequence[Pair], ids: Sequence[NDArray[np.int32]], own: dict[str,
     plan = [batch for _ in range(EPOCHS) for batch in _epoch([len(one) for one in ids], pick)]
     optimizer = torch.optim.AdamW([{"params": branch.layers.parameters()}, {"params": branch.head.parameters()}], weight_decay=0.01, fused=True)
     folder.mkdir(parents=True, exist_ok=True)
-    state = folder / "state.pt"
-    run = hashlib.sha256(repr((seed, plan, rows)).encode()).hexdigest()
-    done = _goes_on(state, run, branch, optimizer)
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", _fingerprint(rows, plan, seed), branch, optimizer)
+    done = checkpoint.load()
     branch.train()
     began, running = time.perf_counter(), 0.0
     for step, numbers in enumerate(plan[done:], start=done + 1):
         torch.manual_seed((seed << 32) + step)  # so that a run that goes on drops what the whole run would have dropped
-        padded, mask = _padded([ids[i] for i in numbers])
+        states, mask = lower([ids[i] for i in numbers])
         kept = mask & ((torch.rand(mask.shape) >= DROPPED) | (torch.arange(mask.shape[1]) == 0))
-        odds = branch(lower(padded, mask), kept)
+        odds = branch(states, kept)
         cost = (functional.binary_cross_entropy_with_logits(odds, truth[numbers], reduction="none") * counts[numbers]).sum() / counts[numbers].sum()
         optimizer.zero_grad()
         cost.backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
@@ -131,21 +111,14 @@ def train(rows: Sequence[Pair], ids: Sequence[NDArray[np.int32]], own: dict[str,
         running += (cost.item() - running) * max(0.02, 1 / (step - done))
         if step % EVERY == 0 or step == len(plan):
             print(f"step {step}/{len(plan)} loss {running:.3f} {time.perf_counter() - began:.0f} s", flush=True)
-            torch.save({"run": run, "step": step, "branch": branch.state_dict(), "optimizer": optimizer.state_dict()}, state)
+            checkpoint.save(step)
     return lower, branch.eval()
 
 
-def _goes_on(state: Path, run: str, branch: Branch, optimizer: torch.optim.AdamW) -> int:
-    """How many steps are done: 0 where there is no state of this very run."""
-    if not state.exists():
-        return 0
-    found = torch.load(state, weights_only=True)
-    if found["run"] != run:
-        return 0
-    branch.load_state_dict(found["branch"])
-    optimizer.load_state_dict(found["optimizer"])
-    print(f"goes on after step {found['step']}", flush=True)
-    return int(found["step"])
+def _fingerprint(rows: Sequence[Pair], plan: list[list[int]], seed: int) -> str:
+    """Stands for all that decides which weights come out."""
+    constants = (seed, RATE, HEAD_RATE, WARM, DROPPED, HEAD_DROPPED, WEIGHTS)
+    return hashlib.sha256(repr((constants, plan, rows)).encode()).hexdigest()
 
 
 def _epoch(lengths: Sequence[int], pick: random.Random) -> list[list[int]]:
@@ -156,23 +129,12 @@ def _epoch(lengths: Sequence[int], pick: random.Random) -> list[list[int]]:
     return found
 
 
-def _padded(ids: Sequence[NDArray[np.int32]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token numbers (batch, length) and their mask."""
-    padded = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)
-    for row, one in enumerate(ids):
-        padded[row, : len(one)] = torch.from_numpy(one)
-    return padded, padded != 0
-
-
 @torch.no_grad()
 def odds(lower: Lower, branch: Branch, ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
     """The log odds of each pair, in the training arithmetic."""
     found = np.empty(len(ids), np.float32)
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    for first in range(0, len(order), BATCH):
-        numbers = order[first : first + BATCH]
-        padded, mask = _padded([ids[i] for i in numbers])
-        found[numbers] = branch(lower(padded, mask), mask).numpy()
+    for numbers in batches([len(one) for one in ids], BATCH * MAX_TOKENS):
+        found[numbers] = branch(*lower([ids[i] for i in numbers])).numpy()
     return found
 
 

@@ -7,7 +7,6 @@ hundred questions of AdversarialQA with their paragraph and with the nearest oth
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from guardrail.finetune.rails.intent_data import LIBRARY
+from guardrail.finetune.rails.safety_data import share
 from guardrail.index.builtin import ensure
 from guardrail.index.pair_reader import as_read
 from guardrail.index.retriever import LibraryRetriever
@@ -75,11 +75,6 @@ class Near:
 def near() -> list[Near]:
     """The questions in NEAR, in their order."""
     return [Near(text=row["text"], persona=row["persona"], passage=row["passage"], answered=row["kind"] == "twin") for row in _rows(NEAR)]
-
-
-def share(key: str) -> float:
-    """A fixed number from 0 to 1 for each key."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
 
 
 def pairs(data: Path, encoder: MiniLM) -> list[Pair]:

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
+from guardrail.finetune.rails.branch_checkpoint import Checkpoint
+from guardrail.finetune.rails.encoder_layers import HIDDEN, LAYERS, SHARED, Layer
 from guardrail.finetune.rails.safety_data import FLAGS, INTENTS, SENTIMENTS, Row
-from guardrail.finetune.rails.safety_layer import HIDDEN, LAYERS, SHARED, Layer
 from guardrail.finetune.rails.safety_states import batches
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ EPOCHS = 2
 BATCH_TOKENS = 2560
 EVERY = 100
 """Steps between two states on the disk."""
-MEMORY = ("exp_avg", "exp_avg_sq")
-"""What AdamW remembers of each weight."""
 RATE, HEAD_RATE = 2e-4, 2e-3
 WARM, END, COOL = 0.06, 0.78, 0.1
 """Shares of the steps of all epochs: the rate rises in the first, and falls as if it were to reach nil after the last epoch; the run ends before, at END,
@@ -184,38 +181,6 @@ def _share(step: int, steps: int) -> float:
     """Of the full rate at `step`, from 1, of a plan of so many steps."""
     rise = max(int(WARM * steps), 1)
     return min(step / rise, (steps - step + 1) / max(steps - rise, 1), (math.ceil(END * steps) - step + 1) / max(COOL * steps, 1))
-
-
-class Checkpoint:
-    """Weights and the optimizer's memory in one file."""
-
-    def __init__(self, path: Path, fingerprint: str, branch: Branch, optimizer: torch.optim.AdamW) -> None:
-        """`fingerprint` stands for the run: a file of another run is not read."""
-        self._path, self._fingerprint, self._branch, self._optimizer = path, fingerprint, branch, optimizer
-
-    def save(self, step: int) -> None:
-        """After `step` steps; the file before stays until the new one is whole."""
-        tensors = {f"weight.{name}": values.detach() for name, values in self._branch.named_parameters()}
-        for name, values in self._branch.named_parameters():
-            tensors |= {f"{kind}.{name}": self._optimizer.state[values][kind] for kind in MEMORY}
-        fresh = self._path.with_suffix(".new")
-        save_file({name: values.contiguous() for name, values in tensors.items()}, fresh, metadata={"run": self._fingerprint, "step": str(step)})
-        fresh.replace(self._path)
-
-    def load(self) -> int:
-        """How many steps are done: 0 where there is no state of this very run."""
-        if not self._path.exists():
-            return 0
-        with safe_open(self._path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("run") != self._fingerprint:
-                return 0
-            for name, values in self._branch.named_parameters():
-                values.data.copy_(file.get_tensor(f"weight.{name}"))
-                memory = {kind: file.get_tensor(f"{kind}.{name}") for kind in MEMORY}
-                self._optimizer.state[values] = {"step": torch.tensor(float(metadata["step"])), **memory}
-        print(f"goes on after step {metadata['step']}", flush=True)
-        return int(metadata["step"])
 
 
 def _fingerprint(rows: Sequence[Row], plan: list[list[int]], seed: int) -> str:

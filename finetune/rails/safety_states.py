@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from guardrail.finetune.rails.safety_layer import HIDDEN, SHARED, Layer
+from guardrail.finetune.rails.encoder_layers import HIDDEN, Lower
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,12 +55,7 @@ class LowerLayers:
     def __init__(self, encoder: MiniLM, weights: dict[str, NDArray[np.float32]], folder: Path) -> None:
         """weights: the encoder's own, by name. `folder` is made where it is missing."""
         self._encoder = encoder
-        self._words = weights["embeddings.word_embeddings.weight"]
-        self._places = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
-        self._norm = (torch.from_numpy(weights["embeddings.LayerNorm.weight"].copy()), torch.from_numpy(weights["embeddings.LayerNorm.bias"].copy()))
-        self._layers = [Layer() for _ in range(SHARED)]
-        for number, layer in enumerate(self._layers):
-            layer.take(weights, f"encoder.layer.{number}.")
+        self._lower = Lower(weights)
         folder.mkdir(parents=True, exist_ok=True)
         self._values, self._index = folder / "states.bin", folder / "states.index"
 
@@ -102,20 +96,11 @@ class LowerLayers:
             file.seek(0, 2)
             file.write(entries.tobytes())
 
-    @torch.no_grad()
     def _computed(self, ids: Sequence[NDArray[np.int32]], starts: NDArray[np.int64]) -> torch.Tensor:
         """(tokens of all texts, 384), bfloat16."""
         values = torch.empty(int(starts[-1]), HIDDEN, dtype=torch.bfloat16)
         for numbers in batches([len(one) for one in ids], BATCH_TOKENS):
-            longest = max(len(ids[i]) for i in numbers)
-            padded = np.zeros((len(numbers), longest), np.int64)
-            for place, i in enumerate(numbers):
-                padded[place, : len(ids[i])] = ids[i]
-            mask = torch.from_numpy(padded != 0)
-            found = functional.layer_norm(torch.from_numpy(self._words[padded] + self._places[:longest]), (HIDDEN,), *self._norm, eps=1e-12)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                for layer in self._layers:
-                    found = layer(found, mask[:, None, None])
+            found, _ = self._lower([ids[i] for i in numbers])
             for place, i in enumerate(numbers):
                 values[starts[i] : starts[i + 1]] = found[place, : len(ids[i])]
         return values

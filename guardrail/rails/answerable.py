@@ -58,6 +58,7 @@ _ASKING = frozenset(
     """.split()
 )
 """Words of asking, which a passage need not hold."""
+_AGAIN = "fit them again with `python -m guardrail.finetune.rails.answerable`."
 
 
 class AnswerableRail:
@@ -84,7 +85,7 @@ class AnswerableRail:
         self._encoder = encoder
         self._reader = reader
         self._pool = pool
-        self._full, self._bare, measured = _load(COEFFICIENTS)
+        self._full, self._bare, measured, self._fitted_with = _load(COEFFICIENTS)
         self.threshold = measured if threshold is None else threshold
 
     async def check(self, subject: Evidence) -> Verdict:
@@ -124,7 +125,12 @@ class AnswerableRail:
         return gate, gate.odds(found)
 
     async def warm_up(self) -> None:
-        """Check three questions against one passage; raises RailError if one comes out wrong."""
+        """Check three questions against one passage.
+
+        Raises RailError if one comes out wrong or the coefficients were fitted with another reader, LibraryError where the reader's weights are missing.
+        """
+        if self._reader is not None and self._reader.fingerprint != self._fitted_with:
+            raise RailError(f"The answerable rail's coefficients were fitted with another reading branch: {_AGAIN}")
         text = "The soul has three parts, which are reason, spirit and appetite. Reason ought to rule the whole soul, since it alone looks ahead."
         passage = Passage(
             id="p", source_id="p", title="The three parts of the soul", work="Republic", locator="IV 435b", persona="plato", text=text, start=0, end=len(text)
@@ -301,8 +307,8 @@ def _outside(intent: Intent | None) -> float:
     return intent.score if intent is not None and intent.label == "out_of_scope" else 0.0
 
 
-def _load(path: Path) -> tuple[_Gate, _Gate, float]:
-    """The gate over all features, the one for passages without questions of their own, and the threshold."""
+def _load(path: Path) -> tuple[_Gate, _Gate, float, str]:
+    """The gate over all features, the one for passages without questions of their own, the threshold, and the fingerprint of the reader."""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         full, bare = (
@@ -314,8 +320,6 @@ def _load(path: Path) -> tuple[_Gate, _Gate, float]:
             )
             for part, names in (("full", FULL), ("bare", BARE))
         )
-        return full, bare, float(card["threshold"])
+        return full, bare, float(card["threshold"]), str(card["reader"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"The coefficients {path.name} cannot be read: fit them again with `python -m guardrail.finetune.rails.answerable`."
-        ) from error
+        raise ConfigurationError(f"The coefficients {path.name} cannot be read: {_AGAIN}") from error

@@ -48,14 +48,13 @@ _ORDERING = _folded(
 """Words with which a clause begins that is a question or an order, whatever stands at its end."""
 _EXCLAIMING = frozenset({"a", "an"})
 """Behind "what", where no question mark follows: "What a lovely day"."""
-
-
 _CLAIMING = _folded(
     """
     is are was cannot must should think thinks thought believe believes say says said wrote taught hold holds held means meant because but not never always
     agree disagree right wrong true false better best worse worst
     """
 )
+"""Words with which something is stated that could be looked up."""
 _TELLING = _folded("i im ive id we weve wed my our me us mine ours myself you your youre yours from")
 """Words of somebody who speaks of himself or of whom he speaks to."""
 _TOPIC = 3

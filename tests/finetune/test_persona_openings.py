@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardrail.evaluate.suites.leak.openings import OPENINGS
 from guardrail.finetune.recipes.persona.openings import openings
 from guardrail.prompts import load_personas
 
@@ -25,4 +26,13 @@ def test_no_row_stands_twice_under_one_name() -> None:
 
 
 def test_blank_messages_are_among_them() -> None:
-    assert {"", " ", "\n"} <= {row.messages[0].content for row in openings()}
+    assert {"  ", "\t", ".."} <= {row.messages[0].content for row in openings()}
+
+
+def test_a_capital_says_nothing_about_the_mark() -> None:
+    said = [row.messages[0].content for row in openings() if row.id.startswith("opening:greeting")]
+    assert {(text[0].isupper(), text[-1].isalpha()) for text in said} == {(True, True), (True, False), (False, True), (False, False)}
+
+
+def test_no_message_is_one_that_audits_ask() -> None:
+    assert not {opening.text for opening in OPENINGS} & {row.messages[0].content for row in openings()}

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardrail.errors import LibraryError
+from guardrail.errors import LibraryError, RailError
 from guardrail.finetune.rails import pair_reader as training
+from guardrail.finetune.rails.branch_checkpoint import Checkpoint
 from guardrail.finetune.rails.pair_rows import Pair, near
 from guardrail.index.encoder import MAX_TOKENS, SEP, weights
-from guardrail.index.pair_reader import LONGEST_QUESTION, PairReader, pair_ids
+from guardrail.index.pair_reader import BRANCH, LONGEST_QUESTION, PairReader, pair_ids
 from guardrail.rails.answerable import AnswerableRail
 
 if TYPE_CHECKING:
@@ -74,8 +74,22 @@ def test_a_damaged_branch_is_refused_with_what_makes_it_anew(encoder: MiniLM, tm
         PairReader(encoder, damaged).scores("What is virtue?", (SHIP,))
 
 
+async def test_a_rail_whose_coefficients_were_fitted_with_another_branch_does_not_start(encoder: MiniLM, tmp_path: Path) -> None:
+    other = tmp_path / "reading.safetensors"
+    other.write_bytes(BRANCH.read_bytes() + b"\0")
+    with pytest.raises(RailError, match="fitted with another reading branch"):
+        await AnswerableRail(encoder, reader=PairReader(encoder, other)).warm_up()
+
+
+async def test_a_rail_whose_branch_is_missing_does_not_start(encoder: MiniLM, tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match=r"guardrail\.finetune\.rails\.pair_reader"):
+        await AnswerableRail(encoder, reader=PairReader(encoder, tmp_path / "none")).warm_up()
+
+
 class Fixed:
     """Says the same of every passage, and remembers what it was asked."""
+
+    fingerprint = "fixed"
 
     def __init__(self, odds: float) -> None:
         self.odds = odds
@@ -131,18 +145,16 @@ def test_an_interrupted_training_goes_on_to_the_weights_of_the_whole_run(encoder
     ids = [pair_ids(encoder, row.question, row.passage) for row in rows]
     own = weights()
     whole = training.train(rows, ids, own, tmp_path / "whole")[1]
-    saved: list[int] = []
-    keep = torch.save
+    keep = Checkpoint.save
 
-    def broken(state: dict[str, object], path: Path) -> None:
-        keep(state, path)
-        saved.append(1)
-        if len(saved) == 2:
+    def broken(checkpoint: Checkpoint, step: int) -> None:
+        keep(checkpoint, step)
+        if step == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", broken)
+    monkeypatch.setattr(Checkpoint, "save", broken)
     with pytest.raises(KeyboardInterrupt):
         training.train(rows, ids, own, tmp_path / "broken")
-    monkeypatch.setattr(torch, "save", keep)
+    monkeypatch.setattr(Checkpoint, "save", keep)
     resumed = training.train(rows, ids, own, tmp_path / "broken")[1]
     assert all(np.array_equal(one.detach().numpy(), other.detach().numpy()) for one, other in zip(whole.parameters(), resumed.parameters(), strict=True))

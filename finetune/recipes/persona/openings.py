@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from itertools import product
 
+from guardrail.evaluate.suites.leak.openings import OPENINGS
 from guardrail.finetune.data.rows import Dialogue, Turn
 from guardrail.generate.shipped import TEMPLATE
 from guardrail.prompts import load_personas
 
 _SAID = {
-    "blank": ("", " ", "  ", "\n", "\t", "\n\n", ".", "..", "...", "?", "??", "!", "-", "…", "*", "  .", ":)", "()"),
+    "blank": ("  ", "\t", "\n\n", " \n ", "..", "....", ". .", "??", "? ?", "!!", "---", "**", "  .", ":)", ":-)", ";", "/", "_", "#", "~"),
     "greeting": (
         "hello", "hello there", "hello again", "hi", "hi there", "hey", "hey there", "hey you", "hiya", "howdy", "good morning", "good afternoon", "good day",
         "good evening", "good day to you", "greetings", "salutations", "well met", "morning", "evening", "hello hello", "hello friend", "hi everyone", "helo",
@@ -25,8 +26,8 @@ _SAID = {
     "farewell": ("bye", "goodbye", "bye bye", "see you", "see you later", "farewell", "good night", "take care", "until next time", "I have to go"),
 }  # fmt: skip
 _MARKS = ("", ".", "!", "?")
-_TIMES = {"blank": 4, "greeting": 1, "smalltalk": 1, "thanks": 1, "farewell": 1}
-"""How often each message is asked."""
+_BLANKS = 6
+"""How often each blank message is asked."""
 _BARE = {
     "blank": (
         "You have said nothing yet. What would you like to ask?",
@@ -49,15 +50,20 @@ _BARE = {
 
 
 def openings() -> list[Dialogue]:
-    """Each message with each mark behind it, half as it stands and half with a capital; to a persona, shown nothing, and to nobody."""
+    """Each message with each mark behind it, by chance with a capital or without; to a persona, shown nothing, or to nobody.
+
+    What audits and the leak suite open a conversation with is left out, so that they ask what was not learned word for word.
+    """
     chance = random.Random("openings")
     cards = load_personas()
+    measured = {opening.text for opening in OPENINGS}
     found = []
     for kind, said in _SAID.items():
-        for number, (text, mark) in enumerate(product(said * _TIMES[kind], _MARKS if kind != "blank" else ("",))):
-            user = f"{text[:1].upper()}{text[1:]}{mark}" if number % 2 else f"{text}{mark}"
+        for number, (text, mark) in enumerate(product(said * _BLANKS, ("",)) if kind == "blank" else product(said, _MARKS)):
+            user = f"{text[:1].upper() + text[1:] if chance.random() < 0.5 else text}{mark}"
             persona = chance.choice(("plato", "aristotle", None))
             reply = cards[persona].line(kind, user) if persona else chance.choice(_BARE[kind])
-            turns = (Turn(role="user", content=user), Turn(role="assistant", content=reply))
-            found.append(Dialogue(id=f"opening:{kind}:{number}", messages=turns, persona=persona, template=TEMPLATE if persona else None))
+            if user not in measured:
+                turns = (Turn(role="user", content=user), Turn(role="assistant", content=reply))
+                found.append(Dialogue(id=f"opening:{kind}:{number}", messages=turns, persona=persona, template=TEMPLATE if persona else None))
     return found

@@ -1,6 +1,6 @@
 """What is said of a persona, as the persona says it: "Aristotle holds that ..." as "I hold that ...", written by hand, sentence by sentence.
 
-Every sentence of the library that names its persona is there, and as many again of our own, from which the change itself can be learned.
+Every sentence of the library that names its persona is there, and 900 of our own, from which the change itself can be learned.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One layer of the encoder in torch, for training on it."""
+"""The encoder's layers in torch, for training on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,7 +41,7 @@ class Layer(nn.Module):
         normed: torch.Tensor = self.norm2(states + found)
         return normed
 
-    def take(self, weights: dict[str, NDArray[np.float32]], prefix: str) -> None:
+    def take(self, weights: Mapping[str, NDArray[np.float32]], prefix: str) -> None:
         """Copy the layer's weights from the encoder's, whose names begin with `prefix`."""
         for name, module in self._named():
             for kind in ("weight", "bias"):
@@ -65,3 +65,31 @@ class Layer(nn.Module):
             (("output.dense",), self.outer),
             (("output.LayerNorm",), self.norm2),
         )
+
+
+class Lower(nn.Module):
+    """The encoder's embeddings and the layers below the fork, which do not learn."""
+
+    def __init__(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """weights: the encoder's own, by name."""
+        super().__init__()
+        self._words = weights["embeddings.word_embeddings.weight"]
+        self._places = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
+        self._scale, self._offset = (torch.from_numpy(weights[f"embeddings.LayerNorm.{kind}"].copy()) for kind in ("weight", "bias"))
+        self._layers = [Layer() for _ in range(SHARED)]
+        for number, layer in enumerate(self._layers):
+            layer.take(weights, f"encoder.layer.{number}.")
+
+    @torch.no_grad()
+    def forward(self, ids: Sequence[NDArray[np.int32]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token numbers of each text to states (batch, length, 384) and their mask (batch, length)."""
+        longest = max(map(len, ids))
+        padded = np.zeros((len(ids), longest), np.int64)
+        for row, one in enumerate(ids):
+            padded[row, : len(one)] = one
+        mask = torch.from_numpy(padded != 0)
+        states = functional.layer_norm(torch.from_numpy(self._words[padded] + self._places[:longest]), (HIDDEN,), self._scale, self._offset, eps=1e-12)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            for layer in self._layers:
+                states = layer(states, mask[:, None, None])
+        return states, mask
