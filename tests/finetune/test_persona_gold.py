@@ -74,8 +74,14 @@ def test_every_reply_is_preferred_to_a_spoilt_one_under_the_prompt_that_the_serv
 def test_the_question_decides_whether_an_answer_or_an_admission_is_preferred() -> None:
     shown = row("grounded", f"{FIRST} {SECOND}", 1)
     shown = replace(shown, passages=PASSAGES[:1], works=("Republic",))
-    silent, bare = replace(shown, id="n", messages=(shown.messages[0], Turn(role="assistant", content=NOTHING[0]))), row("unanswered", NOTHING[0], 2)
-    answer, admission = admissions([shown], [silent, bare])
+    silent = replace(shown, id="n", messages=(shown.messages[0], Turn(role="assistant", content=NOTHING[0])))
+    answer, admission = admissions([shown], [silent])
     assert (answer.chosen, admission.chosen) == (f"{FIRST} {SECOND}", NOTHING[0])
     assert answer.rejected in NOTHING
     assert worth(admission.rejected) == 1.0
+
+
+def test_where_nothing_is_shown_an_admission_is_preferred_to_what_another_question_was_answered_with() -> None:
+    shown, bare = row("grounded", f"{FIRST} {SECOND}", 1), row("unanswered", NOTHING[0], 2)
+    _, admission = admissions([shown], [bare])
+    assert (admission.chosen, admission.rejected) == (NOTHING[0], f"{FIRST} {SECOND}")

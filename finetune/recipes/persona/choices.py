@@ -55,10 +55,14 @@ def choices(dialogues: Mapping[str, Sequence[Dialogue]]) -> list[Preference]:
 
 
 def admissions(answered: Sequence[Dialogue], admitted: Sequence[Dialogue]) -> list[Preference]:
-    """An answer rather than an admission to each question that is answered, and the other way round to each that is not, where passages are shown for it."""
+    """An answer rather than an admission to each question that is answered, and the other way round to each that is not.
+
+    What an admission is better than: all that is shown, recited, or, where nothing is shown, the answer to another question.
+    """
     chance = random.Random("admissions")
     found = [_choice(row, chance.choice(NOTHING), f"answer:{row.id}") for row in answered]
-    return found + [_choice(row, _recited(row, chance), f"admission:{row.id}") for row in admitted if row.passages]
+    made_up = [row.messages[-1].content for row in answered]
+    return found + [_choice(row, _recited(row, chance) if row.passages else chance.choice(made_up), f"admission:{row.id}") for row in admitted]
 
 
 def agreements() -> list[Preference]:
