@@ -202,7 +202,11 @@ KINDS: dict[str, RailKind] = {
             measured=lambda: _in_card(answerable.COEFFICIENTS),
             options=AnswerableOptions,
             load=lambda entry, _stage, options, given: AnswerableRail(
-                _encoder(given), reader=_reader(given) if options.read else None, pool=_given(given).pool, threshold=entry.threshold
+                _encoder(given),
+                reader=_reader(given) if options.read else None,
+                pool=_given(given).pool,
+                patience=0.5 * entry.timeout_ms / 1000,
+                threshold=entry.threshold,
             ),
         ),
         RailKind(

@@ -142,7 +142,7 @@ class Chat:
         clock.lap("screen")
         if isinstance(step, Question):
             question, step = step, await self.retrieve(step, parts)
-            if isinstance(step, Abstention) and self._salutation(question.text, step.verdicts) is not None:
+            if isinstance(step, Abstention) and self._salutation(question.text, request, step.verdicts) is not None:
                 step = Smalltalk(request=request, text=self.persona(request).line("greeting", question.text), verdicts=step.verdicts)
             clock.lap("retrieve")
         async with aclosing(self.finish(step, parts, clock, whole=whole)) as events:
@@ -176,7 +176,7 @@ class Chat:
         if not topic and reading.text == said:
             if intent is not None and intent.label in {"greeting", "smalltalk"} and not asks_of_the_past(said):
                 return Smalltalk(request=request, text=persona.line(intent.label, said), verdicts=verdicts)
-            if self._salutation(said, verdicts) == "plain":
+            if self._salutation(said, request, verdicts) == "plain":
                 return Smalltalk(request=request, text=persona.line("greeting", said), verdicts=verdicts)
         vault: Vault | None = None
         if any(verdict.decision == "modify" and enforced(verdict) for verdict in verdicts):
@@ -184,10 +184,11 @@ class Chat:
         text = plain(conversation.standalone(request.messages)) if vault is not None else reading.text
         return Question(request=request, text=text, intent=intent, encoding=reading.encoding, verdicts=verdicts, vault=vault)
 
-    def _salutation(self, said: str, verdicts: Iterable[Verdict]) -> Salutation | None:
+    def _salutation(self, said: str, request: Request, verdicts: Iterable[Verdict]) -> Salutation | None:
         """How the message greets, where it does, asks for nothing and is not in low spirits."""
         low = any(finding.type in {"negative", DISTRESS} for verdict in verdicts if verdict.rail == SentimentRail.id for finding in verdict.findings)
-        return None if low else salutation(said, self._reader.names)
+        first = sum(message.role == "user" for message in request.messages) == 1
+        return None if low else salutation(said, self._reader.names, first=first)
 
     async def read(self, request: Request, parts: Parts, *, every: bool = False) -> Reading:
         """What the request says, and what the input rails say of it; see `Reader.read`."""

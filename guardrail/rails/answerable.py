@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import re
 import time
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from guardrail.protocols import Encoder, Need, PassageReader
     from guardrail.types import Encoding, Stage
+
+log = logging.getLogger("guardrail.rails")
 
 COEFFICIENTS = Path(__file__).with_name("answerable.json")
 FEATURES = (
@@ -77,14 +80,25 @@ class AnswerableRail:
     reach = 0
     needs: frozenset[Need] = frozenset({"encoding", "passages"})
 
-    def __init__(self, encoder: Encoder, *, reader: PassageReader | None = None, pool: Executor | None = None, threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        reader: PassageReader | None = None,
+        pool: Executor | None = None,
+        patience: float = 1.0,
+        threshold: float | None = None,
+    ) -> None:
         """`encoder` is used by the self-test alone, `pool` runs `reader`. `threshold`: the highest score that passes, None for the measured one.
+
+        Where the reader takes longer than `patience` seconds, the gate decides alone.
 
         Raises ConfigurationError where the coefficients are damaged.
         """
         self._encoder = encoder
         self._reader = reader
         self._pool = pool
+        self._patience = patience
         self._full, self._bare, measured, self._fitted_with = _load(COEFFICIENTS)
         self.threshold = measured if threshold is None else threshold
 
@@ -111,7 +125,13 @@ class AnswerableRail:
         gate, odds = self._judged(evidence)
         if self._reader is None or not gate.reading.low < odds < gate.reading.high or not _is_question(evidence.question):
             return odds
-        return gate.reading.odds(odds, await asyncio.get_running_loop().run_in_executor(self._pool, read_first, self._reader, evidence))
+        try:
+            async with asyncio.timeout(self._patience):
+                read = await asyncio.get_running_loop().run_in_executor(self._pool, read_first, self._reader, evidence)
+        except TimeoutError:
+            log.warning("The reader took longer than %.0f ms: the abstention gate decided alone.", 1000 * self._patience)
+            return odds
+        return gate.reading.odds(odds, read)
 
     def probability(self, evidence: Evidence) -> float:
         """The probability, 0 to 1, that the hits answer the question, without reading them. Raises RailError where the question was not encoded."""

@@ -57,15 +57,21 @@ _CLAIMING = _folded(
 """Words with which something is stated that could be looked up."""
 _TELLING = _folded("i im ive id we weve wed my our me us mine ours myself you your youre yours from")
 """Words of somebody who speaks of himself or of whom he speaks to."""
+_ONESELF = _folded("i im ive id we weve wed my our me us myself ourselves")
+_WISHING = _folded(
+    "want wants wanted wish wishing hope hoping like love hear learn find understand see study interested looking trying searching thinking about on"
+)
+"""With one of these, who tells of himself may tell what he would talk about."""
 _TOPIC = 3
 """So many words with a meaning of their own may name what is to be talked about: "Hello, the soul"."""
 
 
-def salutation(text: str, names: Collection[str] = ("plato", "aristotle", "socrates")) -> Salutation | None:
+def salutation(text: str, names: Collection[str] = ("plato", "aristotle", "socrates"), *, first: bool = False) -> Salutation | None:
     """How `text` greets, where it does and asks for nothing: "Hello. Is virtue taught?" gives None, "Hello, the soul" and "Hello! Virtue is taught." `telling`.
 
-    What it tells may be anything, somebody's grief or an insult: ask this only of a message that the rails have read, and where it is `telling` only of one
-    that has no answer. What is no courtesy must be English.
+    Where nothing was said before it (`first`), who tells of himself greets with no word of greeting, too: "I'm Rosa, a baker from Graz." is `telling`.
+    What it tells may be anything, somebody's grief or an insult: ask this only of a message that the rails have read, and where it is `telling` only of
+    one that has no answer. What is no courtesy must be English.
     """
     if len(text) > _LONGEST:
         return None
@@ -79,9 +85,15 @@ def salutation(text: str, names: Collection[str] = ("plato", "aristotle", "socra
             if rest and (_ASKS.search(sentence) or _asks(rest)):
                 return None
             told += rest
-    if not greets:
-        return None
-    return "telling" if _claims(told) else "plain"
+    if greets:
+        return "telling" if _claims(told) else "plain"
+    return "telling" if first and _introduces(told) else None
+
+
+def _introduces(told: list[Word]) -> bool:
+    """Whether somebody tells of himself alone."""
+    folded = {word.text for word in told}
+    return not folded.isdisjoint(_ONESELF) and folded.isdisjoint(_WISHING) and not _claims(told)
 
 
 def _claims(told: list[Word]) -> bool:

@@ -16,7 +16,7 @@ from guardrail.prompts import load_help_lines, load_personas
 from guardrail.protocols import Chunk, Prompt
 from guardrail.refusal import refused_for
 from guardrail.settings import Consequence, LibrarySettings, RailSettings, Settings, VerdictLogSettings
-from guardrail.types import Answer, Delta, Finding, Message, Refusal, Reply, Request, Smalltalk, Tightening, Verdict
+from guardrail.types import Abstention, Answer, Delta, Finding, Message, Refusal, Reply, Request, Smalltalk, Tightening, Verdict
 
 
 @dataclass
@@ -166,6 +166,16 @@ async def test_who_greets_and_tells_of_grief_is_not_greeted() -> None:
     finally:
         await guard.aclose()
     assert not isinstance(reply, Smalltalk)
+
+
+async def test_who_introduces_himself_at_first_is_greeted_and_not_told_that_the_books_are_silent() -> None:
+    guard = Guardrail(Settings(rails=(RailSettings(id="sentiment"), RailSettings(id="answerable"))))
+    said, before = "I'm Rosa, a baker from Graz.", (Message(role="user", content="Hello"), Message(role="assistant", content="Welcome."))
+    try:
+        first, later = await guard.reply(said), await guard.reply(said, history=before)
+    finally:
+        await guard.aclose()
+    assert (type(first), type(later)) == (Smalltalk, Abstention)
 
 
 @pytest.mark.parametrize("greeting", ["Hello", "Guten Tag", "Χαῖρε", "こんにちは", "Hola, me llamo Carlos"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -101,15 +102,22 @@ class Fixed:
 
 
 async def test_the_reader_decides_where_the_gate_is_in_doubt(encoder: MiniLM, evidence: Callable[..., Evidence]) -> None:
-    given = evidence("what do the prisoners in the cave see?")
-    doubtful = next(
-        one
-        for cosine in np.linspace(0.9, 0.0, 91)
-        if abs(AnswerableRail(encoder).probability(one := _asked(given, float(cosine))) - (1 - AnswerableRail(encoder).threshold)) < 0.05
-    )
+    doubtful = _doubtful(encoder, evidence)
     for_it, against = Fixed(6.0), Fixed(-6.0)
     assert (await AnswerableRail(encoder, reader=for_it).check(doubtful)).decision == "pass"
     assert (await AnswerableRail(encoder, reader=against).check(doubtful)).decision == "abstain"
+
+
+async def test_the_gate_decides_alone_where_the_reader_is_late(encoder: MiniLM, evidence: Callable[..., Evidence], caplog: pytest.LogCaptureFixture) -> None:
+    class Late(Fixed):
+        def scores(self, question: str, passages: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+            time.sleep(0.5)
+            return super().scores(question, passages)
+
+    doubtful = _doubtful(encoder, evidence)
+    alone, late = [await AnswerableRail(encoder, reader=reader, patience=0.01).check(doubtful) for reader in (None, Late(6.0))]
+    assert (late.decision, late.score) == (alone.decision, alone.score)
+    assert "decided alone" in caplog.text
 
 
 async def test_a_topic_is_left_to_the_gate(encoder: MiniLM, evidence: Callable[..., Evidence]) -> None:
@@ -125,6 +133,13 @@ async def test_the_reader_is_not_asked_where_there_is_no_doubt(encoder: MiniLM, 
     reader = Fixed(0.0)
     await AnswerableRail(encoder, reader=reader).check(_asked(evidence(asked), cosine))
     assert reader.asked == []
+
+
+def _doubtful(encoder: MiniLM, evidence: Callable[..., Evidence]) -> Evidence:
+    """What the gate cannot tell, by itself, from what it may pass."""
+    given, gate = evidence("what do the prisoners in the cave see?"), AnswerableRail(encoder)
+    tried = (_asked(given, float(cosine)) for cosine in np.linspace(0.9, 0.0, 91))
+    return next(one for one in tried if abs(gate.probability(one) - (1 - gate.threshold)) < 0.05)
 
 
 def _asked(given: Evidence, cosine: float) -> Evidence:

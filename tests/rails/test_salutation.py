@@ -63,6 +63,34 @@ def test_a_question_behind_a_greeting_is_never_swallowed(greeting: str, joint: s
     assert salutation(greeting + joint + question) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm Rosa, a baker from Graz.",
+        "With all due respect, I present myself: Ruth Alder, retired judge.",
+        "We came by bus from Leeds, forty of us",
+        "my daughter and I, from Cork",
+    ],
+)
+def test_who_tells_of_himself_greets_only_where_nothing_was_said_before(text: str) -> None:
+    assert (salutation(text, first=True), salutation(text)) == ("telling", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I want to hear of Confucius.",
+        "I'm interested in the stock market",
+        "I think that virtue is knowledge.",
+        "I'm writing an essay on Hegel",
+        "I need a recipe",
+        "the baker from Graz",
+    ],
+)
+def test_who_tells_what_he_would_talk_about_does_not_introduce_himself(text: str) -> None:
+    assert salutation(text, first=True) is None
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_read(text: str) -> None:
-    assert salutation(text) in {None, "plain", "telling"}
+    assert salutation(text, first=True) in {None, "plain", "telling"}
