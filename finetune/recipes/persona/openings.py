@@ -7,6 +7,7 @@ from itertools import product
 
 from guardrail.evaluate.suites.leak.openings import OPENINGS
 from guardrail.finetune.data.rows import Dialogue, Turn
+from guardrail.finetune.recipes.persona.demonstrations import PERSONAS
 from guardrail.generate.shipped import TEMPLATE
 from guardrail.prompts import load_personas
 
@@ -50,7 +51,7 @@ _BARE = {
 
 
 def openings() -> list[Dialogue]:
-    """Each message with each mark behind it, by chance with a capital or without; to a persona, shown nothing, or to nobody.
+    """Each message with each mark behind it, by chance with a capital or without: to a persona, shown nothing, and to nobody.
 
     What audits and the leak suite open a conversation with is left out, so that they ask what was not learned word for word.
     """
@@ -61,9 +62,13 @@ def openings() -> list[Dialogue]:
     for kind, said in _SAID.items():
         for number, (text, mark) in enumerate(product(said * _BLANKS, ("",)) if kind == "blank" else product(said, _MARKS)):
             user = f"{text[:1].upper() + text[1:] if chance.random() < 0.5 else text}{mark}"
-            persona = chance.choice(("plato", "aristotle", None))
-            reply = cards[persona].line(kind, user) if persona else chance.choice(_BARE[kind])
+            persona = chance.choice(PERSONAS)
             if user not in measured:
-                turns = (Turn(role="user", content=user), Turn(role="assistant", content=reply))
-                found.append(Dialogue(id=f"opening:{kind}:{number}", messages=turns, persona=persona, template=TEMPLATE if persona else None))
+                found.append(_opening(f"opening:{kind}:{number}", user, cards[persona].line(kind, user), persona))
+                found.append(_opening(f"opening:{kind}:{number}:bare", user, chance.choice(_BARE[kind]), None))
     return found
+
+
+def _opening(name: str, user: str, reply: str, persona: str | None) -> Dialogue:
+    turns = (Turn(role="user", content=user), Turn(role="assistant", content=reply))
+    return Dialogue(id=name, messages=turns, persona=persona, template=TEMPLATE if persona else None)
