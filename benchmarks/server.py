@@ -190,7 +190,7 @@ def run(folder: Path, seconds: float) -> None:
     rails = [{"id": "keywords", "stage": stage, "options": {"phrases": PHRASES}} for stage in ("input", "output")]
     generator = {"kind": "openai", "model": MODEL, "base_url": base_url}
     keywords = serve(folder, "keywords", {"library": {"index": None}, "generator": generator, "rails": rails}, core)
-    default = serve(folder, "default", {}, core)
+    default = serve(folder, "default", {"generator": {"kind": "quotation"}}, core)
     with upstream:
         starts = {BARE: started(bare), KEYWORDS: started(keywords)}
         with bare, keywords:

@@ -1,4 +1,4 @@
-"""One turn: screen, retrieve, write, verify. Knows the protocols of its parts and nothing behind them.
+"""One turn: screen, retrieve, write, verify. Knows the protocols of its parts, and beside them only how people greet.
 
 A stream and a whole reply are the same code: `reply` collects what `stream` yields.
 """

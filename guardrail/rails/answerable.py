@@ -61,7 +61,7 @@ _ASKING = frozenset(
     """.split()
 )
 """Words of asking, which a passage need not hold."""
-_AGAIN = "fit them again with `python -m guardrail.finetune.rails.answerable`."
+_AGAIN = "fit them again with `python -m guardrail.finetune.rails.answerable --out guardrail/rails/answerable.json`."
 
 
 class AnswerableRail:
