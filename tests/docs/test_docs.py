@@ -55,6 +55,11 @@ def test_the_offline_start_answers_from_the_visitors_own_text(tmp_path: Path) ->
     assert "It closes at six on Sundays. [1]" in answer
 
 
+def test_the_default_that_is_written_out_is_the_default() -> None:
+    (code,) = [block.values[0] for block in blocks("yaml") if block.id == "docs/configuration.md-1"]
+    assert strict_yaml.loads(str(code), Settings) == Settings()
+
+
 @pytest.mark.parametrize("code", [block for block in blocks("yaml") if not re.search("^(stages|gates):", str(block.values[0]), re.MULTILINE)])
 def test_a_configuration_is_valid(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the files that it names are made where it runs
