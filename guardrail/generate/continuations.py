@@ -50,10 +50,16 @@ class Continuations:
         return tuple(sorted({self._known[number][0] for number in said} - unsaid))
 
     def bias(self, written: Sequence[int], nats: float) -> dict[int, float]:
-        """`nats` more for what follows, as many less for what goes on in a sentence that was said, and `_AGAIN` times as many less for what would begin one."""
+        """`nats` more for what follows in a sentence that was not said, and `_AGAIN` times as many less for what would begin one that was, or turn into one.
+
+        What can only become a sentence that was said is left to the model: held back in its midst it would go on in another, while a whole one is told for
+        what it is and left out (`guardrail.repetition`).
+        """
         said = self._said(written)
-        following = {token: -nats if numbers <= said else nats for token, numbers in self._following(written).items()}
-        return following | dict.fromkeys(self.again(written), -_AGAIN * nats)
+        following = self._following(written)
+        onward = {token: nats for token, numbers in following.items() if not numbers <= said}
+        back = dict.fromkeys(following.keys() - onward.keys(), -_AGAIN * nats) if onward else {}
+        return onward | back | dict.fromkeys(self.again(written), -_AGAIN * nats)
 
     def _following(self, written: Sequence[int]) -> dict[int, set[int]]:
         """What `after` gives, each token with the sentences in which it follows."""

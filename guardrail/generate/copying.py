@@ -26,7 +26,7 @@ class Copying:
 
     Two tokens or more of the reply must stand in a sentence that the prompt shows; the longest run decides. Behind the last token of a sentence nothing is
     added, unless a marker stands there in the prompt, which is copied along; there a sentence that was said has three times as many nats less to
-    begin anew. Thread-safe.
+    begin anew, and so has what would turn into it where another one begins alike. Thread-safe.
     """
 
     def __init__(self, nats: float) -> None:

@@ -75,7 +75,11 @@ def test_within_a_sentence_nothing_is_held_back() -> None:
     assert found.again([1, 2, 3, 4]) == ()
     assert found.bias([1, 2, 3, 4, 5], 2.0) == {6: 2.0}
     assert found.bias([1, 2, 3], 2.0) == {1: -6.0}
-    assert found.bias([1, 2, 3, 1, 2], 2.0) == {3: -2.0}
+    assert found.bias([1, 2, 3, 1, 2], 2.0) == {}
+
+
+def test_where_one_sentence_was_said_and_another_begins_alike_the_other_is_leant_to() -> None:
+    assert Continuations([[1, 2, 3], [1, 2, 9]]).bias([1, 2, 3, 1, 2], 2.0) == {9: 2.0, 3: -6.0}
 
 
 TEXTS = ("Legs and necks are fastened. A fire burns above [7] them.", "The Sun gives sight.")
