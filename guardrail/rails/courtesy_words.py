@@ -29,7 +29,8 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 _WITHIN = re.compile(r"(?<=\w)['’‘ʼʻ`´](?=\w)")
 _RUN = re.compile(r"([^\W\d_])\1+")
-_OPENS = re.compile(r"(?:\A|[.!?:;…。！？\n])[\W_]*\Z")
+_ENDS = re.compile(r"[.!?:;…。！？\n]")
+"""Behind one of these a sentence begins."""
 _PLAIN = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ı": "i", "ə": "e", "æ": "ae", "œ": "oe", "þ": "th"})
 _TYPED = tuple("hello today greetings morning afternoon evening thanks thank goodbye farewell welcome".split())
 """Words whose slips of the pen are forgiven; see `meant`."""
@@ -61,15 +62,24 @@ class Vocabulary:
     """What the personas are called in other languages, each with the English name, folded."""
     longest: int
     """Words of the longest phrase or name."""
+    begins: frozenset[str]
+    """The words with which a phrase begins."""
 
 
 def words_of(text: str) -> tuple[Word, ...]:
     """The words of `text`, folded. A letter of a script without spaces is a word."""
-    bare = "".join(character for character in unicodedata.normalize("NFKD", text) if unicodedata.category(character) not in {"Mn", "Mc", "Me", "Cf"})
-    bare = _WITHIN.sub("", unicodedata.normalize("NFC", bare))
-    return tuple(
-        Word(text=_folded(match.group()), written=match.group(), opens=_OPENS.search(bare, 0, match.start()) is not None) for match in _WORD.finditer(bare)
-    )
+    bare = text
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        bare = unicodedata.normalize("NFC", "".join(character for character in decomposed if unicodedata.category(character) not in {"Mn", "Mc", "Me", "Cf"}))
+    bare = _WITHIN.sub("", bare)
+    found: list[Word] = []
+    end = 0
+    for match in _WORD.finditer(bare):
+        opens = not found or _ENDS.search(bare, end, match.start()) is not None
+        found.append(Word(text=_folded(match.group()), written=match.group(), opens=opens))
+        end = match.end()
+    return tuple(found)
 
 
 def meant(word: Word, names: Collection[str] = ()) -> str:
@@ -109,7 +119,7 @@ def vocabulary() -> Vocabulary:
                 for phrase in _expanded(pattern):
                     phrases.setdefault(phrase, kind)
     names = {phrase: _folded(name) for name, forms in data["names"].items() for form in forms for phrase in _expanded(form)}
-    return Vocabulary(phrases=phrases, names=names, longest=max(map(len, (*phrases, *names))))
+    return Vocabulary(phrases=phrases, names=names, longest=max(map(len, (*phrases, *names))), begins=frozenset(phrase[0] for phrase in phrases))
 
 
 def _expanded(pattern: str) -> Iterator[Phrase]:

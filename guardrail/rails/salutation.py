@@ -131,6 +131,8 @@ def _without_courtesies(words: tuple[Word, ...], names: frozenset[str]) -> tuple
 
 
 def _phrases(texts: tuple[str, ...], start: int) -> Iterator[tuple[int, Kind]]:
+    if texts[start] not in vocabulary().begins:
+        return
     for end in range(start + 1, min(start + vocabulary().longest, len(texts)) + 1):
         kind = vocabulary().phrases.get(texts[start:end])
         if kind in _COURTEOUS:
