@@ -196,7 +196,7 @@ def main() -> None:
             "bias": round(bias, 6),
             "report": _report(truth, np.where(named, -np.inf, odds), level, kinds, parts),
             "reading": rounded(reading, level)
-            | {"report": _report(truth, np.where(named, -np.inf, with_reading(odds, read, reading, level)), level, kinds, parts)},
+            | {"branch": reader.fingerprint, "report": _report(truth, np.where(named, -np.inf, with_reading(odds, read, reading, level)), level, kinds, parts)},
         }
     }
     moved = level - math.log(1 / shipped["threshold"] - 1)
@@ -208,7 +208,6 @@ def main() -> None:
     card |= {
         "threshold": round(float(1 / (1 + np.exp(level))), 4),
         "encoder": encoder.name,
-        "reader": reader.fingerprint,
         "split": "fitted, tuned and reported by topic (visitors' questions) or by a hash of the question",
         "licence": "Apache-2.0 (questions written for this project and titles of the built-in library)",
     }

@@ -152,7 +152,7 @@ def fitted(rows: list[Tried], reader: PairReader, *, level: float) -> dict[str, 
         "bias": round(bias, 6),
         "report": _report(np.where(named, -np.inf, odds), level, truth, kinds, parts),
         "reading": rounded(reading, level)
-        | {"report": _report(np.where(named, -np.inf, with_reading(odds, read, reading, level)), level, truth, kinds, parts)},
+        | {"branch": reader.fingerprint, "report": _report(np.where(named, -np.inf, with_reading(odds, read, reading, level)), level, truth, kinds, parts)},
     }
 
 

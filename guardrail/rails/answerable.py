@@ -61,6 +61,7 @@ _ASKING = frozenset(
     """.split()
 )
 """Words of asking, which a passage need not hold."""
+_BARE_AGAIN = "python -m guardrail.finetune.rails.answerable_libraries --data DATA --card guardrail/rails/answerable.json"
 _AGAIN = "fit them again with `python -m guardrail.finetune.rails.answerable --out guardrail/rails/answerable.json`."
 
 
@@ -149,8 +150,8 @@ class AnswerableRail:
 
         Raises RailError if one comes out wrong or the coefficients were fitted with another reader, LibraryError where the reader's weights are missing.
         """
-        if self._reader is not None and self._reader.fingerprint != self._fitted_with:
-            raise RailError(f"The answerable rail's coefficients were fitted with another reading branch: {_AGAIN}")
+        if self._reader is not None and {self._reader.fingerprint} != self._fitted_with:
+            raise RailError(f"The answerable rail's coefficients were fitted with another reading branch: {_AGAIN[:-1]}, then `{_BARE_AGAIN}`.")
         text = "The soul has three parts, which are reason, spirit and appetite. Reason ought to rule the whole soul, since it alone looks ahead."
         passage = Passage(
             id="p", source_id="p", title="The three parts of the soul", work="Republic", locator="IV 435b", persona="plato", text=text, start=0, end=len(text)
@@ -327,8 +328,8 @@ def _outside(intent: Intent | None) -> float:
     return intent.score if intent is not None and intent.label == "out_of_scope" else 0.0
 
 
-def _load(path: Path) -> tuple[_Gate, _Gate, float, str]:
-    """The gate over all features, the one for passages without questions of their own, the threshold, and the fingerprint of the reader."""
+def _load(path: Path) -> tuple[_Gate, _Gate, float, set[str]]:
+    """The gate over all features, the one for passages without questions of their own, the threshold, and the fingerprints of their readers."""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         full, bare = (
@@ -336,10 +337,10 @@ def _load(path: Path) -> tuple[_Gate, _Gate, float, str]:
                 places=np.array([FEATURES.index(name) for name in names]),
                 weights=np.array([card[part]["weights"][name] for name in names], np.float32),
                 bias=float(card[part]["bias"]),
-                reading=_Reading(**{key: float(value) for key, value in card[part]["reading"].items() if key != "report"}),
+                reading=_Reading(**{key: float(value) for key, value in card[part]["reading"].items() if key not in {"report", "branch"}}),
             )
             for part, names in (("full", FULL), ("bare", BARE))
         )
-        return full, bare, float(card["threshold"]), str(card["reader"])
+        return full, bare, float(card["threshold"]), {str(card[part]["reading"]["branch"]) for part in ("full", "bare")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"The coefficients {path.name} cannot be read: {_AGAIN}") from error
