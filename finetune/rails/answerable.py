@@ -31,6 +31,7 @@ from sklearn.preprocessing import StandardScaler
 
 from guardrail.finetune.rails.intent_data import LIBRARY, OWN, everyday, from_titles
 from guardrail.finetune.rails.pair_rows import near
+from guardrail.finetune.rails.safety_data import share
 from guardrail.index.builtin import ensure
 from guardrail.index.encoder import MiniLM
 from guardrail.index.pair_reader import PairReader
@@ -137,7 +138,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 def _part(key: str) -> Part:
     """30 % are reported, by a hash."""
-    return "report" if int.from_bytes(hashlib.sha256(key.lower().encode()).digest()[:4], "big") / 2**32 >= 0.7 else "fit"
+    return "report" if share(key.lower()) >= 0.7 else "fit"
 
 
 def evidences(asked: list[Asked], encoder: MiniLM, retriever: LibraryRetriever, head: IntentHead) -> list[Evidence]:
@@ -238,9 +239,9 @@ def rounded(reading: dict[str, float], level: float) -> dict[str, Any]:
 def _shares(shares: Mapping[str, float], kinds: NDArray[np.str_], truth: NDArray[np.bool_], learn: NDArray[np.bool_]) -> NDArray[np.float64]:
     """What each fitted question counts: each kind its share, both sides the same."""
     weight: NDArray[np.float64] = np.zeros(len(kinds))
-    for kind, share in shares.items():
+    for kind, part in shares.items():
         rows = learn & (kinds == kind)
-        weight[rows] = share / max(1, rows.sum())
+        weight[rows] = part / max(1, rows.sum())
     for side in (True, False):
         rows = learn & (truth == side)
         weight[rows] /= weight[rows].sum()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import math
 import random
@@ -29,6 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from guardrail.evaluate.subjects.shelf import Shelves
 from guardrail.figures import wilson
 from guardrail.finetune.rails.answerable import rounded, second, with_reading
+from guardrail.finetune.rails.safety_data import share
 from guardrail.index.encoder import MiniLM
 from guardrail.index.pair_reader import PairReader
 from guardrail.protocols import Query
@@ -105,7 +105,7 @@ async def _tried(asked: list[_Asked], kind: str, draws: int, encoder: MiniLM) ->
 
 
 def _part(text: str) -> Part:
-    place = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32
+    place = share(text)
     return "fit" if place < 0.6 else "tune" if place < 0.8 else "report"
 
 

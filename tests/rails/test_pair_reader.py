@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from guardrail.finetune.rails.branch_checkpoint import Checkpoint
 from guardrail.finetune.rails.pair_rows import Pair, near
 from guardrail.index.encoder import MAX_TOKENS, SEP, weights
 from guardrail.index.pair_reader import BRANCH, LONGEST_QUESTION, PairReader, pair_ids
+from guardrail.rails import answerable
 from guardrail.rails.answerable import AnswerableRail
 
 if TYPE_CHECKING:
@@ -80,6 +82,17 @@ async def test_a_rail_whose_coefficients_were_fitted_with_another_branch_does_no
     other.write_bytes(BRANCH.read_bytes() + b"\0")
     with pytest.raises(RailError, match="fitted with another reading branch"):
         await AnswerableRail(encoder, reader=PairReader(encoder, other)).warm_up()
+
+
+async def test_a_rail_half_of_whose_coefficients_were_fitted_with_another_branch_does_not_start(
+    encoder: MiniLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = json.loads(answerable.COEFFICIENTS.read_bytes())
+    card["bare"]["reading"]["branch"] = "another"
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    monkeypatch.setattr(answerable, "COEFFICIENTS", tmp_path / "card.json")
+    with pytest.raises(RailError, match="answerable_libraries"):
+        await AnswerableRail(encoder, reader=PairReader(encoder)).warm_up()
 
 
 async def test_a_rail_whose_branch_is_missing_does_not_start(encoder: MiniLM, tmp_path: Path) -> None:
